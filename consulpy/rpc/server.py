@@ -239,7 +239,9 @@ class Server:
                 return self._forward(datacenter, method, request)
             return self._serve(method, request)
         if datacenter is not None and datacenter != self.datacenter:
-            return self._forward(datacenter, method, request)
+            if method.name not in CONFIG_ENTRY_WRITES:
+                return self._forward(datacenter, method, request)
+            request = moved(request, self.datacenter)  # written in the primary datacenter, whatever was named
         if self.primary_datacenter and method.name in PRIMARY_CALLS:
             return maybeDeferred(self._serve_or_forward, method, request)
         if self.mesh_primary and self._is_written_in_primary(method, request):

@@ -80,9 +80,6 @@ class RootResource:
             return _refuse(request, ": too many Host headers")
         if hosts and not HOST.fullmatch(hosts[0]):
             return _refuse(request, ": malformed Host header")
-        if (request.getHeader(b"expect") or b"100-continue").lower() != b"100-continue":
-            request.setResponseCode(417)
-            return whole(request, b"")
         if _BAD_ESCAPE.search(request.path) or not request.path.startswith(b"/"):
             return _refuse(request)
         path = b"/" + b"/".join(request.postpath)

@@ -32,6 +32,8 @@ _CONTROL: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 LINGER_S: Final = 0.5
 #: Bytes that a request line must escape.
 _NO_ASCII: Final = re.compile(rb"[\x80-\xff]")
+#: An Expect field that asks for 100, among others (Go's `hasToken`).
+_CONTINUE: Final = re.compile(rb"(?:^|[ ,\t])100-continue(?:$|[ ,\t])", re.IGNORECASE)
 #: First byte of a request: a method's letters (RFC 9110, 5.6.2) or an empty line.
 _BEGINNING: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r\n-]")
 
@@ -181,13 +183,23 @@ class Channel(HTTPChannel):
             self._arrival = self.callLater(within_s, self._arrival_timed_out)  # type: ignore[no-untyped-call]
 
     def allHeadersReceived(self) -> None:
-        """Go on with the time that the whole request has."""
+        """Refuse what the client expects in vain, before its body; go on with the time that the whole request has."""
+        expected = (self.requests[-1].requestHeaders.getRawHeaders(b"expect") or [b""])[0]
+        if expected and not _CONTINUE.search(expected):
+            self.refuse(error_response("417 Expectation Failed", ""))
+            return
         super().allHeadersReceived()  # type: ignore[no-untyped-call]
+        if expected and expected.lower() != b"100-continue" and self._version == b"HTTP/1.1":
+            self._send100Continue()
         if self.limits.head_s and not self._refused:
             self._stop_timer()
             if self.limits.request_s:
                 arrived_s = self.factory.seconds() - self._arrival_s
                 self._await_rest(max(self.limits.request_s - arrived_s, 0.001))
+
+    def _send100Continue(self) -> None:
+        if self.length != 0:  # as Go: who sends no body needs no leave
+            super()._send100Continue()  # type: ignore[misc]
 
     def _is_ready(self) -> bool:
         """Whether the next bytes begin a request, and all before it are answered."""
@@ -298,6 +310,9 @@ class Channel(HTTPChannel):
             self._respondToBadRequestAndDisconnect()
         else:
             if not line.isascii() and not hasattr(self, "_path"):  # the request line: curl and others do not escape it
+                if not line.partition(b" ")[0].isascii():
+                    self._respondToBadRequestAndDisconnect()
+                    return
                 line = _NO_ASCII.sub(lambda found: b"%%%02X" % ord(found[0]), line)
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 

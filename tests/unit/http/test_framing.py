@@ -124,6 +124,43 @@ def test_an_unknown_expectation_is_answered_417() -> None:
     assert HttpHarness().ask("PUT /v1/kv/a", b"x", Expect="a-pony").status == 417
 
 
+def test_an_unknown_expectation_is_answered_before_the_body_comes() -> None:
+    harness = HttpHarness()
+    asking = InMemoryClient(harness)
+    asking.send(PUT + b"Expect: a-pony\r\nContent-Length: 3\r\n\r\n")
+    assert asking.raw.startswith(b"HTTP/1.1 417 Expectation Failed\r\n")
+    asking.send(b"abc" + SMUGGLED)
+    harness.agent.clock.advance(LINGER_S)
+    assert not asking.transport.connected
+    assert harness.ask("GET /v1/kv/?keys").json == []
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (PUT + b"Expect: 100-Continue\r\nContent-Length: 3\r\n\r\n", b"100"),
+        (PUT + b"Expect: x, 100-continue\r\nContent-Length: 3\r\n\r\n", b"100"),
+        (PUT + b"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n", b"100"),
+        (PUT + b"Expect: 100-continued\r\nContent-Length: 3\r\n\r\n", b"417"),
+        (GET + b"Expect: 100-continue\r\n\r\n", b"200"),
+        (PUT + b"Expect:\r\nContent-Length: 0\r\n\r\n", b"200"),
+    ],
+)
+def test_who_asks_for_leave_to_send_a_body_gets_it(head: bytes, status: bytes) -> None:
+    """As Go: one of several words is enough, and without a body there is nothing to continue with."""
+    asking = InMemoryClient(HttpHarness())
+    asking.send(head)
+    assert asking.raw[9:12] == status
+
+
+@pytest.mark.parametrize("method", [b"G\xffT", b"G\xc3\xa9T", b"\x80"])
+def test_a_method_has_no_bytes_outside_of_ascii(method: bytes) -> None:
+    """Only a path's are escaped for clients that send them raw."""
+    asking = InMemoryClient(HttpHarness())
+    asking.send(method + b" /v1/status/leader?\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert asking.raw.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
 _words = st.sampled_from(
     b"GET|PUT|POST|HEAD|/v1/kv/a|/v1/status/leader|*|http://x/v1/kv/a|HTTP/1.1|HTTP/1.0|HTTP/9.9|"
     b"Host: a|Host:|Host: a b|Content-Length: 3|Content-Length: 0|content-length:03|Content-Length: 3,3|"

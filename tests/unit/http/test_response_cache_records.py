@@ -112,6 +112,8 @@ def test_the_most_exact_intention_decides(harness: HttpHarness) -> None:
     assert [each["Precedence"] for each in found] == [9, 8, 5]
     matched = harness.ask("GET /v1/connect/intentions/match?by=destination&name=db&name=x").json
     assert {name: len(rows) for name, rows in matched.items()} == {"db": 3, "x": 1}
+    matched = harness.ask("GET /v1/connect/intentions/match?by=destination&name=x&name=&name=db").json
+    assert [(name, len(rows)) for name, rows in matched.items()] == [("", 1), ("db", 3), ("x", 1)], "by name"
 
 
 @pytest.mark.parametrize(

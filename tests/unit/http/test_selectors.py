@@ -50,3 +50,19 @@ def test_the_long_name_of_a_datacenter_is_its_name() -> None:
     assert harness.ask("GET /v1/catalog/nodes?datacenter=dc1").status == 200
     assert harness.ask("GET /v1/catalog/nodes?datacenter=dc2").text == harness.ask("GET /v1/catalog/nodes?dc=dc2").text
     assert harness.ask("PUT /v1/kv/a?datacenter=dc2", "1").text == "No path to datacenter"
+
+
+@pytest.mark.parametrize("request_line", ["PUT /v1/catalog/register", "PUT /v1/catalog/deregister"])
+def test_the_body_of_a_catalog_write_names_its_datacenter(request_line: str) -> None:
+    """`?dc=` says nothing there, as in Consul 1.8.7."""
+    harness, body = HttpHarness(), {"Node": "n", "Address": "10.0.0.1"}
+    assert harness.ask(f"{request_line}?dc=dc2", body).text == "true"
+    assert harness.ask(f"{request_line}?dc=dc1", {**body, "Datacenter": "dc2"}).text == "No path to datacenter"
+
+
+def test_config_entries_are_written_in_the_primary_datacenter_whichever_is_named() -> None:
+    harness = HttpHarness()
+    assert harness.ask("PUT /v1/config?dc=dc2", {"Kind": "service-defaults", "Name": "web"}).text == "true"
+    assert harness.ask("GET /v1/config/service-defaults/web").status == 200
+    assert harness.ask("DELETE /v1/config/service-defaults/web?dc=DC1").status == 200
+    assert harness.ask("GET /v1/config/service-defaults/web").status == 404

@@ -60,12 +60,18 @@ def body_of(request: Request, kind: type[_Write], shape: Shape) -> _Write:
         raise BadRequest(f"Request decode failed: {error}") from None
 
 
+def _in_its_datacenter(agent: "AgentInterface", request: Request, body: _Write) -> _Write:
+    """The datacenter is the body's, or the agent's; `?dc=` says nothing here."""
+    body.datacenter = body.datacenter or agent.datacenter
+    return apply_to_write(agent, request, body)
+
+
 @route("PUT", "/v1/catalog/register")
 def register(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
     """Register a node, a service on it, and checks."""
     refuse_namespaces(request)
     body = body_of(request, RegisterRequest, _REGISTER)
-    done = agent.caller.call("Catalog.Register", apply_to_write(agent, request, body))
+    done = agent.caller.call("Catalog.Register", _in_its_datacenter(agent, request, body))
     return done.addCallback(lambda _: Response(True))
 
 
@@ -74,7 +80,7 @@ async def deregister(agent: "AgentInterface", request: Request) -> Response:
     """Remove a node, a service or a check."""
     refuse_namespaces(request)
     body = body_of(request, DeregisterRequest, _DEREGISTER)
-    await agent.caller.call("Catalog.Deregister", apply_to_write(agent, request, body))
+    await agent.caller.call("Catalog.Deregister", _in_its_datacenter(agent, request, body))
     return Response(True)
 
 

@@ -131,17 +131,18 @@ def _named(text: str, parameter: str = "name") -> MatchEntry:
 async def match(agent: "AgentInterface", request: Request) -> Response:
     """The intentions with these names as source or destination."""
     apply_to_read(agent, request, SpecificRequest())  # its errors come first
-    side = _parameter(request, "by")
+    for each in ("by", "name"):
+        if each not in request.query:
+            raise RPCError(f"required query parameter '{each}' not set")
+    side, names = request.query.get("by"), request.query.all("name")
     if side not in ("source", "destination"):
         raise RPCError("'by' parameter must be one of 'source' or 'destination'")
-    _parameter(request, "name")
-    names = request.query.all("name")
     query = IntentionQuery(match=Match(side, [_named(name) for name in names]))
     reply = await agent.caller.call("Intention.Match", _query(agent, request, query))
     found = {
         name: [shown(each) for each in rows] if rows else None for name, rows in zip(names, reply.matches, strict=False)
     }
-    return Response(found)
+    return Response(dict(sorted(found.items())))
 
 
 @route("GET", "/v1/connect/intentions/check")
