@@ -12,13 +12,16 @@ from urllib.parse import quote, quote_plus
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.web.client import Agent, FileBodyProducer
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent, FileBodyProducer, ResponseDone
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IResponse
+from zope.interface import implementer
 
-from consulpy.checks.dial import Dialer, DialError, dial_reason, split_host_port
+from consulpy.checks.dial import Dialer, DialError, abort, dial_reason, silence, split_host_port
 from consulpy.checks.failure import reason
-from consulpy.checks.http import SingleEndpoint, read
 from consulpy.checks.http_body import BodyTail
 from consulpy.checks.result import CheckFailed, Result, Tail, seconds_text
 from consulpy.codec.strict_json import parse
@@ -152,3 +155,55 @@ class FramedTail(BodyTail):
             if len(self._header) == _FRAME_HEADER_BYTES:
                 self._left, self._header = int.from_bytes(self._header[4:], "big"), b""
         return True
+
+
+async def read(response: IResponse, connection: "SingleEndpoint", body: BodyTail) -> None:
+    """Read the body of `response` into `body`, up to its end, its limit or an error; an error is ignored."""
+    done: Deferred[None] = Deferred(lambda _: connection.abort())
+    response.deliverBody(_Reader(body, connection, done))
+    await done
+
+
+class _Reader(Protocol):
+    def __init__(self, body: BodyTail, connection: "SingleEndpoint", done: Deferred[None]) -> None:
+        self._body = body
+        self._connection = connection
+        self._done = done
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._done.called and not self._body.write(data):
+            self._done.callback(None)
+            self._connection.abort()
+
+    def connectionLost(self, reason: Failure = Failure(ResponseDone())) -> None:  # noqa: ARG002,B008 - Twisted's
+        if not self._done.called:
+            self._done.callback(None)
+
+
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
+class SingleEndpoint:
+    """An endpoint factory for Twisted's HTTP client that always returns one endpoint; for one connection."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint | None) -> None:
+        self._endpoint = endpoint
+        self._protocol: Any = None
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: ARG002 - Twisted's interface
+        """See `IAgentEndpointFactory`."""
+        return self
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See `IStreamClientEndpoint`."""
+        assert self._endpoint is not None
+        silence(protocolFactory)
+        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connecting.addCallback(self._connected)
+
+    def _connected(self, protocol: IProtocol) -> IProtocol:
+        self._protocol = protocol
+        return protocol
+
+    def abort(self) -> None:
+        """Reset the connection, if there is one."""
+        if self._protocol is not None:
+            abort(self._protocol)

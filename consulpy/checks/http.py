@@ -2,23 +2,19 @@
 are not reused.
 """
 
-from io import BytesIO
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.protocol import Protocol
-from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, FileBodyProducer, ResponseDone
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IResponse
-from zope.interface import implementer
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 
 from consulpy.checks.agenttls import AgentTls
-from consulpy.checks.dial import Dialer, abort, silence
+from consulpy.checks.dial import Dialer
 from consulpy.checks.failure import NOT_TLS, reason
 from consulpy.checks.http_body import BodyTail
+from consulpy.checks.http_exchange import HttpExchange
 from consulpy.checks.http_request import HttpRequest
+from consulpy.checks.http_response import HttpResponse
 from consulpy.checks.result import CheckFailed, Result, Tail
 from consulpy.codec.secrets import url_without_password
 from consulpy.filter.literals import quoted
@@ -27,9 +23,6 @@ from consulpy.structs.definition import CheckType
 
 #: Requests of one run: the first and its redirects, as in Go.
 REQUESTS_MAX: Final = 10
-_BROKEN: Final = "net/http: HTTP/1.x transport connection broken: "
-#: Valid status codes: three digits.
-_CODES: Final = range(100, 1000)
 
 
 class HttpProbe:
@@ -44,8 +37,7 @@ class HttpProbe:
         self._kind = kind
         self.timeout_s = timeout_s
         #: The response whose body is being read, and its output so far.
-        self._reading: tuple[IResponse, Tail] | None = None
-        self._connection = SingleEndpoint(None)
+        self._reading: tuple[HttpResponse, Tail] | None = None
 
     def check(self) -> None:
         """See `Probe.check`: nothing is refused in advance."""
@@ -68,36 +60,27 @@ class HttpProbe:
     async def _run(self) -> Result:
         request = HttpRequest.of(self._kind)
         for _ in range(REQUESTS_MAX):
+            exchange = HttpExchange(request)
             try:
                 request.check()
-                response = await self._send(request)
-                if response.code not in _CODES:
-                    raise CheckFailed(f"{_BROKEN}malformed HTTP status code {quoted(str(response.code))}")
-                location = response.headers.getRawHeaders(b"location", [b""])[0].decode("latin-1")
+                response = await self._send(request, exchange)
+                location = response.field(b"location").decode("latin-1")
                 following = None if self._kind.disable_redirects else request.redirected(response.code, location)
             except CancelledError:
                 raise
             except Exception as error:
-                self._connection.abort()
+                exchange.abort()
                 raise CheckFailed(f"{request.shown}: {_reason(error)}") from None
             if following is None:
-                return await self._read(request, response)
-            self._connection.abort()
+                return await self._read(request, response, exchange)
+            exchange.abort()
             request = following
         verb = request.shown.partition(" ")[0]
         raise CheckFailed(f"{verb} {quoted(location)}: stopped after {REQUESTS_MAX} redirects")
 
-    async def _send(self, request: HttpRequest) -> IResponse:
-        headers = Headers()
-        for name, value in request.fields():
-            headers.addRawHeader(name.encode(), value.encode("utf-8", "replace"))
-        body = FileBodyProducer(BytesIO(request.body.encode("utf-8", "replace"))) if request.body else None
-        self._connection = SingleEndpoint(self._endpoint(request))
-        agent = Agent.usingEndpointFactory(self._reactor, self._connection)
-        # the endpoint decides where to connect, and `fields()` has the Host header
-        uri = b"http://check" + request.url.target.encode()
-        response: IResponse = await agent.request(request.method.encode(), uri, headers, body)
-        return response
+    async def _send(self, request: HttpRequest, exchange: HttpExchange) -> HttpResponse:
+        await self._endpoint(request).connect(Factory.forProtocol(lambda: exchange))
+        return await exchange.head
 
     def _endpoint(self, request: HttpRequest) -> IStreamClientEndpoint:
         host, port = request.url.address
@@ -109,19 +92,17 @@ class HttpProbe:
         verify, name = not self._kind.tls_skip_verify, self._kind.tls_server_name
         return TlsEndpoint(endpoint, host, self._own, verify=verify, server_name=name)
 
-    async def _read(self, request: HttpRequest, response: IResponse) -> Result:
+    async def _read(self, request: HttpRequest, response: HttpResponse, exchange: HttpExchange) -> Result:
         tail = Tail(self._kind.output_max_size)
         self._reading = response, tail
-        encoding = response.headers.getRawHeaders(b"content-encoding", [b""])[0].lower()
-        await read(response, self._connection, BodyTail(tail, gzip=request.may_be_compressed and encoding == b"gzip"))
+        is_compressed = request.may_be_compressed and response.field(b"content-encoding").lower() == b"gzip"
+        await exchange.read(BodyTail(tail, gzip=is_compressed).write)
         return self._result(response, tail)
 
-    def _result(self, response: IResponse, tail: Tail) -> Result:
-        phrase = response.phrase.decode("utf-8", "replace")
+    def _result(self, response: HttpResponse, tail: Tail) -> Result:
         method = self._kind.method or "GET"
         url = url_without_password(self._kind.http)  # the output is in the catalog
-        output = f"HTTP {method} {url}: {response.code} {phrase} Output: {tail.text}"
-        return Result(_status(response.code), output)
+        return Result(_status(response.code), f"HTTP {method} {url}: {response.status} Output: {tail.text}")
 
 
 def _status(code: int) -> str:
@@ -132,68 +113,5 @@ def _status(code: int) -> str:
 
 def _reason(error: BaseException) -> str:
     """The cause of a failed request, as Go prints it."""
-    reasons = getattr(error, "reasons", None)  # of Twisted's ResponseFailed and similar errors
-    inner = reasons[0].value if reasons else error
-    name = type(inner).__name__
-    if name == "ParseError":
-        line = inner.args[1].decode("utf-8", "replace") if len(inner.args) > 1 else ""
-        parts = line.split(" ")
-        if len(parts) > 1:
-            return f"{_BROKEN}malformed HTTP status code {quoted(parts[1])}"
-        return f"{_BROKEN}malformed HTTP response {quoted(line)}"
-    if isinstance(inner, ValueError) and not isinstance(inner, UnicodeError):
-        return f"{_BROKEN}malformed MIME header"
-    text = reason(inner)
+    text = reason(error)
     return "http: server gave HTTP response to HTTPS client" if text == NOT_TLS else text
-
-
-async def read(response: IResponse, connection: "SingleEndpoint", body: BodyTail) -> None:
-    """Read the body of `response` into `body`, up to its end, its limit or an error; an error is ignored."""
-    done: Deferred[None] = Deferred(lambda _: connection.abort())
-    response.deliverBody(_Reader(body, connection, done))
-    await done
-
-
-class _Reader(Protocol):
-    def __init__(self, body: BodyTail, connection: "SingleEndpoint", done: Deferred[None]) -> None:
-        self._body = body
-        self._connection = connection
-        self._done = done
-
-    def dataReceived(self, data: bytes) -> None:
-        if not self._done.called and not self._body.write(data):
-            self._done.callback(None)
-            self._connection.abort()
-
-    def connectionLost(self, reason: Failure = Failure(ResponseDone())) -> None:  # noqa: ARG002,B008 - Twisted's
-        if not self._done.called:
-            self._done.callback(None)
-
-
-@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
-class SingleEndpoint:
-    """An endpoint factory for Twisted's HTTP client that always returns one endpoint; for one connection."""
-
-    def __init__(self, endpoint: IStreamClientEndpoint | None) -> None:
-        self._endpoint = endpoint
-        self._protocol: Any = None
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: ARG002 - Twisted's interface
-        """See `IAgentEndpointFactory`."""
-        return self
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """See `IStreamClientEndpoint`."""
-        assert self._endpoint is not None
-        silence(protocolFactory)
-        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
-        return connecting.addCallback(self._connected)
-
-    def _connected(self, protocol: IProtocol) -> IProtocol:
-        self._protocol = protocol
-        return protocol
-
-    def abort(self) -> None:
-        """Reset the connection, if there is one."""
-        if self._protocol is not None:
-            abort(self._protocol)

@@ -28,7 +28,10 @@ _REDIRECTS: Final = {301: False, 302: False, 303: False, 307: True, 308: True}
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request. `headers`: as in the check. `host`: of the Host header, "" for the URL's."""
+    """One request. `headers`: as in the check. `host`: of the Host header, "" for the URL's.
+
+    `first_method`: of the request that redirected to this one, "" for the first.
+    """
 
     method: str
     url: Url
@@ -36,6 +39,7 @@ class HttpRequest:
     host: str = ""
     body: str = ""
     referer: str = ""
+    first_method: str = ""
 
     @classmethod
     def of(cls, kind: CheckType) -> "HttpRequest":
@@ -53,8 +57,9 @@ class HttpRequest:
 
     @property
     def shown(self) -> str:
-        """The request in error texts: `Get "http://host/path"`."""
-        return f"{self.method[:1]}{self.method[1:].lower()} {quoted(self.url.shown)}"
+        """The request in error texts, which keep the first one's method: `Get "http://host/path"`."""
+        method = self.first_method or self.method
+        return f"{method[:1]}{method[1:].lower()} {quoted(self.url.shown)}"
 
     def check(self) -> None:
         """Raise `CheckFailed` for a request that cannot be sent."""
@@ -94,6 +99,15 @@ class HttpRequest:
             yield "Accept-Encoding", "gzip"
         yield from given
 
+    def encoded(self) -> bytes:
+        """The request as it is sent; the connection is for this one only."""
+        fields = [(name.encode(), value.encode("utf-8", "replace")) for name, value in self.fields()]
+        body = self.body.encode("utf-8", "replace")
+        if body or self.method in ("POST", "PUT"):
+            fields.append((b"Content-Length", b"%d" % len(body)))
+        lines = [b"%s: %s\r\n" % each for each in (*fields, (b"Connection", b"close"))]
+        return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (self.method.encode(), self.url.target.encode(), b"".join(lines), body)
+
     def redirected(self, status: int, location: str) -> "HttpRequest | None":
         """The request that a response redirects to; None if it is no redirect. Raises `CheckFailed`."""
         same = _REDIRECTS.get(status)
@@ -114,6 +128,7 @@ class HttpRequest:
         return replace(
             self,
             method=method,
+            first_method=self.first_method or self.method,
             url=url,
             headers=headers,
             host="" if absolute else self.host,

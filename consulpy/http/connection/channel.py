@@ -199,7 +199,7 @@ class Channel(HTTPChannel):
 
     def _send100Continue(self) -> None:
         if self.length != 0:  # as Go: who sends no body needs no leave
-            super()._send100Continue()  # type: ignore[misc]
+            super()._send100Continue()  # type: ignore[no-untyped-call]
 
     def _is_ready(self) -> bool:
         """Whether the next bytes begin a request, and all before it are answered."""
