@@ -8,6 +8,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
+
 
 class Timer(Protocol):
     """A delayed call (the part of Twisted's `IDelayedCall` that is used)."""
@@ -27,6 +29,13 @@ class Clock(Protocol):
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any) -> Timer:  # noqa: A002
         """Call `callable` after `delay` seconds."""
+
+
+def pause(clock: Clock, seconds: float) -> "Deferred[None]":
+    """Fires after `seconds`; 0: in the next turn of the reactor. May be cancelled."""
+    done: Deferred[None] = Deferred(lambda _: timer.cancel())
+    timer = clock.callLater(seconds, done.callback, None)
+    return done
 
 
 class Turn:

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from consulpy.clock import Clock
+from consulpy.backoff import backoff_s
+from consulpy.clock import Clock, pause
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
@@ -103,22 +104,17 @@ class AclReplication:
             loop.cancel()
 
     async def _loop(self, what: str, round_: Callable[[int], Coroutine[Any, Any, int]]) -> None:
-        index, pause_s = 0, PAUSE_S
+        index, failures = 0, 0
         while self.status.running:
             try:
                 index = await round_(index)
                 self.status.last_success = go_time(self._wall_s())
-                pause_s = PAUSE_S
+                failures = 0
             except RPCError as error:
                 self._say("warn", f"ACL {what} could not be copied from {self._primary}: {error}")
                 self.status.last_error = go_time(self._wall_s())
-                index, pause_s = 0, min(pause_s * 2, PAUSE_MOST_S)
-            await self._pause(pause_s)
-
-    def _pause(self, seconds: float) -> "Deferred[None]":
-        done: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self._clock.callLater(seconds, done.callback, None)
-        return done
+                index, failures = 0, failures + 1
+            await pause(self._clock, backoff_s(failures + 1, PAUSE_S, PAUSE_MOST_S))
 
     def _options(self, index: int = 0) -> QueryOptions:
         return QueryOptions(

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from consulpy.backoff import backoff_s
-from consulpy.clock import Clock
+from consulpy.clock import Clock, pause
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.state.command import Command
@@ -103,10 +103,7 @@ class MeshReplication:
             except RPCError as error:
                 index, failures = 0, failures + 1
                 self._say("warn", f"{what} could not be copied from {self._primary}: {error}")
-            pause_s = backoff_s(failures, RETRY_S, PAUSE_MOST_S) if failures else PAUSE_S
-            done: Deferred[None] = Deferred(lambda _: timer.cancel())  # noqa: B023 - cancelled while it is this one
-            timer = self._clock.callLater(pause_s, done.callback, None)
-            await done
+            await pause(self._clock, backoff_s(failures, RETRY_S, PAUSE_MOST_S) if failures else PAUSE_S)
 
     async def _list(self, method: str, index: int) -> Any:
         options = QueryOptions(token=self._token(), allow_stale=True, min_query_index=index)

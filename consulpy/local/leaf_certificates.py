@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError  # noq
 from twisted.python.failure import Failure
 
 from consulpy.backoff import backoff_s
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, pause
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connect.certificates import make_request, read_certificate, signing_key_id
 from consulpy.connect.keys import key_pem, make_key
@@ -292,11 +292,11 @@ class LeafCertificates:
                 roots = await self._roots(datacenter, index)
             except RPCError:
                 index, failures = 0, failures + 1
-                await self._pause(backoff_s(failures, RETRY_S, RETRY_MAX_S))
+                await pause(self._clock, backoff_s(failures, RETRY_S, RETRY_MAX_S))
                 continue
             failures = 0
             if roots.meta.index == index:
-                await self._pause(RETRY_S)
+                await pause(self._clock, RETRY_S)
             index = roots.meta.index
             self._roots_changed(datacenter, roots)
         self._watching.pop(datacenter, None)
@@ -311,11 +311,6 @@ class LeafCertificates:
             if entry.signed_by != active.signing_key_id:
                 entry.signed_by = active.signing_key_id  # planned: once for each change
                 self._schedule(entry, self._rng.random() * ROOT_CHANGE_SPREAD_S)
-
-    def _pause(self, seconds: float) -> "Deferred[None]":
-        done: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self._clock.callLater(seconds, done.callback, None)
-        return done
 
 
 def _fire(entry: _Entry, result: Any) -> None:

@@ -1,4 +1,4 @@
-"""The file of a quorum's server: the same SQLite file as a single server's (`consulpy.state.disk`), format 3.
+"""The file of the Raft log: the SQLite file of `consulpy.state.disk`, in format 3.
 
     raft(key, value)            `hard_state`: msgpack [term, voted term, voted for]; `snapshot`: what the snapshot
                                 contains, msgpack [index, term, configuration, configuration index]; `unconfirmed`:

@@ -1,4 +1,4 @@
-"""The log of commands of a server that is one of a quorum: the same `submit` as a single server's."""
+"""The log of commands of a server with Raft, of a quorum of one or more."""
 
 from typing import Any, Final
 

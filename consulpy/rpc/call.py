@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 
-from consulpy.clock import Clock
+from consulpy.clock import Clock, pause
 from consulpy.codec.record import Record
 from consulpy.errors import NoServerAnswered, NoServers, RPCError, WireError
 from consulpy.rpc.dependencies import DependencySet
@@ -182,10 +182,3 @@ def may_repeat(request: Record, error: str) -> bool:
         or is_limited_by_server(error)
         or (is_read and any(text in error for text in _CONNECTION_CLOSED))
     )
-
-
-def pause(clock: Clock, pause_s: float) -> "Deferred[None]":
-    """Fires after `pause_s` seconds."""
-    done: Deferred[None] = Deferred(lambda _: timer.cancel())
-    timer = clock.callLater(pause_s, done.callback, None)
-    return done

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock
+from consulpy.clock import Clock, pause
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, RPCError, WireError
-from consulpy.rpc.call import JITTER_FRACTION, Connections, may_repeat, pause, was_not_sent
+from consulpy.rpc.call import JITTER_FRACTION, Connections, may_repeat, was_not_sent
 from consulpy.rpc.limits.reply_timeout import ReplyTimeout
 from consulpy.rpc.messages import reply_of
 from consulpy.rpc.methods import Method

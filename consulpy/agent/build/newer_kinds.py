@@ -10,11 +10,10 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.clock import Clock
+from consulpy.clock import Clock, pause
 from consulpy.errors import WireError
 from consulpy.raft.machine import Raft
 from consulpy.raft.messages import COMMAND, LogEntry
-from consulpy.rpc.call import pause
 from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.state.commands import ConfigEntry
 from consulpy.state.store import Store

@@ -29,7 +29,7 @@ class Role:
     """The parts of a server or of a client agent.
 
     `own_caller`: makes the calls. `caller`: the same for DNS and HTTP, behind the agent cache on a client without
-    access control. A server has `server` and either `leader` (alone, without Raft) or `quorum`; a client has `router`
+    access control. A server has `server` and either `leader` (without Raft: -dev) or `quorum`; a client has `router`
     and `dialer`. Both have `connections` to servers; `timeout` limits the time of their replies.
     """
 

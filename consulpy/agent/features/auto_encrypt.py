@@ -18,6 +18,7 @@ from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_clock
 from consulpy.backoff import backoff_s
+from consulpy.clock import pause
 from consulpy.config.schema import RuntimeConfig
 from consulpy.connect.certificates import make_request
 from consulpy.connect.keys import key_pem, make_key
@@ -87,7 +88,7 @@ class AutoEncryptClient:
                 if await self._obtain_from(host):
                     return
             failures += 1
-            await _pause(self._reactor, backoff_s(failures, RETRY_S, RETRY_MAX_S))
+            await pause(self._reactor, backoff_s(failures, RETRY_S, RETRY_MAX_S))
 
     async def _obtain_from(self, host: str) -> bool:
         config, names, key = self._config, agent_names(self._config), make_key()
@@ -147,7 +148,7 @@ class AutoEncryptClient:
             except RPCError as error:
                 failures += 1
                 _say("warn", f"the agent's certificate is not renewed yet: {error}")
-                await _pause(self._reactor, backoff_s(failures, RETRY_S, RETRY_MAX_S))
+                await pause(self._reactor, backoff_s(failures, RETRY_S, RETRY_MAX_S))
                 continue
             failures = 0
             if found.leaf.modify_index != leaf.modify_index:
@@ -173,11 +174,11 @@ async def follow_roots(datacenter: str, reactor: Any, roots: ReadRoots, changed:
             reply = await roots(datacenter, index)
         except RPCError:
             index, failures = 0, failures + 1
-            await _pause(reactor, backoff_s(failures, RETRY_S, RETRY_MAX_S))
+            await pause(reactor, backoff_s(failures, RETRY_S, RETRY_MAX_S))
             continue
         failures = 0
         if reply.meta.index == index:
-            await _pause(reactor, RETRY_S)
+            await pause(reactor, RETRY_S)
         index = reply.meta.index
         pems = _pems(reply)
         if pems != known:
@@ -233,9 +234,3 @@ def _unverified() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _pause(reactor: Any, seconds: float) -> "Deferred[None]":
-    done: Deferred[None] = Deferred(lambda _: timer.cancel())
-    timer = reactor.callLater(seconds, done.callback, None)
-    return done

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from consulpy.agent.features.addresses import JoinAddress, resolve
 from consulpy.backoff import backoff_s
-from consulpy.clock import Clock
+from consulpy.clock import Clock, pause
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.schema import RuntimeConfig
 from consulpy.diagnosis.causes import Cause, Verdict
@@ -169,7 +169,7 @@ class RetryJoin:
                 self._log.warn(
                     "{pool}: join failed, next try in {pause:g} s: {why}", pool=self._pool, pause=pause_s, why=why
                 )
-                await self._sleep(pause_s)
+                await pause(self._clock, pause_s)
             else:
                 self._log.info("{pool}: joined through {count} nodes", pool=self._pool, count=joined)
                 return
@@ -177,11 +177,6 @@ class RetryJoin:
     def stop(self) -> None:
         """Start no further attempt."""
         self._stopped = True
-
-    def _sleep(self, seconds: float) -> "Deferred[None]":
-        elapsed: Deferred[None] = Deferred()
-        self._clock.callLater(seconds, elapsed.callback, None)
-        return elapsed
 
 
 def begin(

@@ -11,6 +11,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from consulpy.backoff import backoff_s
+from consulpy.clock import pause
 from consulpy.codec.record import Record
 from consulpy.connect import certificates
 from consulpy.connect.keys import key_pem
@@ -90,11 +91,11 @@ class SecondaryAuthority(Authority):
                 failures += 1
                 index = 0
                 self._say("warn", f"the CA of {self._primary} did not certify the one here yet: {error}")
-                await _pause(self._host.clock, backoff_s(failures, RETRY_S, RETRY_MAX_S))
+                await pause(self._host.clock, backoff_s(failures, RETRY_S, RETRY_MAX_S))
                 continue
             failures = 0
             if roots.meta.index == index:
-                await _pause(self._host.clock, RETRY_S)
+                await pause(self._host.clock, RETRY_S)
             index = roots.meta.index
 
     async def _adopt(self, roots: CARootsReply) -> None:
@@ -149,9 +150,3 @@ class SecondaryAuthority(Authority):
         begins = certificate.not_valid_before_utc.timestamp()
         life_s = certificate.not_valid_after_utc.timestamp() - begins
         return self._host.wall_s() > begins + RENEW_AFTER * life_s
-
-
-def _pause(clock: Any, seconds: float) -> "Deferred[None]":
-    done: Deferred[None] = Deferred(lambda _: timer.cancel())
-    timer = clock.callLater(seconds, done.callback, None)
-    return done

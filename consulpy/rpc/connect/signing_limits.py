@@ -4,7 +4,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.clock import Clock
+from consulpy.clock import Clock, pause
 from consulpy.errors import RPCError
 from consulpy.structs.connect_ca import RATE_LIMITED
 
@@ -57,7 +57,7 @@ class SigningLimits:
             raise RateLimited
         self._next_s = starts_s + 1 / per_second
         if starts_s > now_s:
-            await _pause(self._clock, starts_s - now_s)
+            await pause(self._clock, starts_s - now_s)
 
     async def _slot(self, concurrent: int) -> None:
         if self._running >= concurrent:
@@ -72,9 +72,3 @@ class SigningLimits:
                 if waiting in self._waiting:
                     self._waiting.remove(waiting)
         self._running += 1
-
-
-def _pause(clock: Clock, seconds: float) -> "Deferred[None]":
-    done: Deferred[None] = Deferred(lambda _: timer.cancel())
-    timer = clock.callLater(seconds, done.callback, None)
-    return done

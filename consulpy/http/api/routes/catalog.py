@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from consulpy.clock import pause
 from consulpy.errors import BadRequest
 from consulpy.filter import compile_filter
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
@@ -15,7 +16,6 @@ from consulpy.http.api.params import apply_to_write, consistency, refuse_namespa
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import cache_headers, read
 from consulpy.local.shapes import INDEXES, aux_struct
-from consulpy.rpc.call import pause
 from consulpy.structs.requests import (
     DatacentersRequest,
     DeregisterRequest,
