@@ -184,9 +184,11 @@ def _run(given: Invocation, proxy_id: str, settings: ProxySettings | None) -> in
 
     from consulpy.agent.process.event_loop import dispatch_directly
     from consulpy.agent.process.logs import LogSink
+    from consulpy.agent.process.monotonic import use_monotonic_time
     from consulpy.proxy.runner import Runner
 
     reactor: Any = real_reactor
+    use_monotonic_time(reactor)
     dispatch_directly(reactor)
     write = lambda line: print(f"    {line}", file=sys.stdout, flush=True)  # noqa: E731
     sink = LogSink(given.values["log-level"], given.values["log-json"], write)

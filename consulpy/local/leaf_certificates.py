@@ -2,7 +2,7 @@
 
 A leaf is renewed at a random moment between 60 and 90 % of its life, and within 30 s after the active root changed.
 Its end is one of the wall clock, which is looked at each minute: a machine may sleep, or its clock be set. One that has
-ended is handed out to no caller.
+ended is handed out to no caller; a new one that has ended already, because clocks are apart, is a failure like others.
 Source: what agents of Consul 1.8.7 do (docs/wire/connect.md).
 """
 
@@ -10,6 +10,7 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import field
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
@@ -76,6 +77,8 @@ class _Entry:
     leaf: IssuedCert | None = None
     #: The id of the key that signed it.
     signed_by: str = ""
+    #: The id of the key that became the active one while a certificate was asked for.
+    next_signer: str = ""
     read_s: float = 0.0
     fetched_s: float = 0.0
     #: When it is renewed, by the wall clock and by the monotonic one: whichever is first.
@@ -137,7 +140,7 @@ class LeafCertificates:
 
     async def _read(self, identity: _Identity, token: str, index: int, wait_s: float) -> LeafResult:
         entry = self._entry(identity, token)
-        hit = entry.leaf is not None and self._wall_s() < unix_s(entry.leaf.valid_before)
+        hit = entry.leaf is not None and not self._has_ended(entry.leaf)
         if not hit:
             waiting = self._next(entry)
             self._fetch(entry)
@@ -145,6 +148,8 @@ class LeafCertificates:
         if index:
             await self._newer(entry, index, wait_s or WAIT_S)
         assert entry.leaf is not None
+        if self._has_ended(entry.leaf):
+            raise RPCError(_ended(entry.leaf))
         return LeafResult(entry.leaf, hit, self._clock.seconds() - entry.fetched_s if hit else 0.0)
 
     def close(self) -> None:
@@ -221,6 +226,11 @@ class LeafCertificates:
         return dataclasses.replace(issued, private_key_pem=key_pem(key))
 
     def _issued(self, leaf: IssuedCert, entry: _Entry) -> None:
+        if self._has_ended(leaf):
+            self._failed(
+                Failure(RPCError(f"{_ended(leaf)}, though it is new: is this clock that of the servers?")), entry
+            )
+            return
         entry.running = False
         if entry.removed:
             return
@@ -230,7 +240,12 @@ class LeafCertificates:
         entry.renew_wall_s, entry.renew_s = self._wall_s() + delay_s, self._clock.seconds() + delay_s
         self._look_later(entry)
         self._watch_roots(entry.identity[0])
+        if entry.next_signer:
+            self._signer_changed(entry, entry.next_signer)
         _fire(entry, leaf)
+
+    def _has_ended(self, leaf: IssuedCert) -> bool:
+        return self._wall_s() >= unix_s(leaf.valid_before)
 
     def _failed(self, failure: Failure, entry: _Entry) -> None:
         entry.running = False
@@ -306,11 +321,23 @@ class LeafCertificates:
         if active is None:
             return
         for entry in self._entries.values():
-            if entry.identity[0] != datacenter or entry.leaf is None or entry.running:
+            if entry.identity[0] != datacenter:
                 continue
-            if entry.signed_by != active.signing_key_id:
-                entry.signed_by = active.signing_key_id  # planned: once for each change
-                self._schedule(entry, self._rng.random() * ROOT_CHANGE_SPREAD_S)
+            if entry.running:
+                entry.next_signer = active.signing_key_id
+            elif entry.leaf is not None:
+                self._signer_changed(entry, active.signing_key_id)
+
+    def _signer_changed(self, entry: _Entry, signer: str) -> None:
+        entry.next_signer = ""
+        if entry.signed_by != signer:
+            entry.signed_by = signer  # planned: once for each change
+            self._schedule(entry, self._rng.random() * ROOT_CHANGE_SPREAD_S)
+
+
+def _ended(leaf: IssuedCert) -> str:
+    ended = datetime.fromtimestamp(unix_s(leaf.valid_before), UTC)
+    return f"the certificate of {leaf.service or leaf.agent} ended at {ended:%Y-%m-%dT%H:%M:%SZ} by this agent's clock"
 
 
 def _fire(entry: _Entry, result: Any) -> None:

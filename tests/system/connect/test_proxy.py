@@ -266,6 +266,21 @@ def test_a_proxy_registers_itself_and_goes(host: Host, echo: Echo) -> None:
     assert ask(f"{HTTP}/v1/agent/services") == {}
 
 
+def test_a_clock_that_is_set_back_stops_no_heartbeat(host: Host, echo: Echo) -> None:
+    """The proxy's timers are monotonic: it registers again soon, not hours later."""
+    offset = host.directory / "offset"
+    offset.write_text("+0")
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    fake = [f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={offset}", "FAKETIME_NO_CACHE=1"]
+    words = ("-http-addr", HTTP, "-service", "db", "-service-addr", echo.address, *listen(), "-register")
+    host.start("slow", "env", *fake, "FAKETIME_DONT_FAKE_MONOTONIC=1", "consulpy", "connect", "proxy", *words)
+    services = f"{HTTP}/v1/agent/services"
+    eventually(lambda: "db-proxy" in ask(services), "a registration")
+    offset.write_text("-7200")
+    ask(f"{HTTP}/v1/agent/service/deregister/db-proxy", "PUT")
+    eventually(lambda: "db-proxy" in ask(services), "another one", 45)
+
+
 def test_an_agent_that_starts_again_with_another_ca_is_followed(tmp_path: Path) -> None:
     """The registration is made again, new certificates are fetched, and bytes pass."""
     address = "127.86.2.9"

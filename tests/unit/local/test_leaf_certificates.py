@@ -34,6 +34,8 @@ class Servers:
         self.signed: list[CASignRequest] = []
         self.failing: RPCError | None = None
         self.waiting: list[Deferred[CARootsReply]] = []
+        #: Replies that are held back, if it is a list.
+        self.held: list[tuple[Deferred[Any], IssuedCert]] | None = None
         self.rotate()
 
     def rotate(self) -> None:
@@ -72,16 +74,19 @@ class Servers:
         pem = certificates.sign_leaf(
             self.signer, csr, names, identity, len(self.signed) + 7, timedelta(seconds=LIFE_S), begins_s
         )
-        return succeed(
-            IssuedCert(
-                cert_pem=pem,
-                service=identity.service,
-                valid_after=go_time(begins_s - 60),
-                valid_before=go_time(begins_s - 60 + LIFE_S),
-                create_index=self.index,
-                modify_index=self.index,
-            )
+        issued = IssuedCert(
+            cert_pem=pem,
+            service=identity.service,
+            valid_after=go_time(begins_s - 60),
+            valid_before=go_time(begins_s - 60 + LIFE_S),
+            create_index=self.index,
+            modify_index=self.index,
         )
+        if self.held is None:
+            return succeed(issued)
+        later: Deferred[Any] = Deferred()
+        self.held.append((later, issued))
+        return later
 
 
 class Laboratory:
@@ -160,6 +165,40 @@ def test_one_that_has_ended_is_handed_out_to_nobody(lab: Laboratory) -> None:
         lab.now()
     lab.servers.failing = None
     assert lab.now().leaf.modify_index > found.leaf.modify_index
+
+
+@pytest.mark.parametrize("had_one", [False, True])
+def test_a_new_one_that_has_ended_is_a_failure_and_no_reason_to_ask_at_once_again(
+    lab: Laboratory, had_one: bool
+) -> None:
+    """This agent's clock is days ahead of the servers': they are not asked without a pause."""
+    if had_one:
+        lab.now()
+    asked = len(lab.servers.signed)
+    lab.set_s = 2 * LIFE_S
+    for index in (0, 50):
+        with pytest.raises(RPCError, match=r"the certificate of web ended at .* is this clock that of the servers\?"):
+            lab.now(index=index)
+    assert len(lab.servers.signed) == asked + 2, "once for each who asks"
+    lab.clock.pump([1.0] * 300)
+    assert len(lab.servers.signed) <= asked + 2 + 12
+    lab.set_s = 0.0
+    assert lab.now().leaf.service == "web"
+
+
+def test_a_root_that_changes_while_one_is_asked_for_counts(lab: Laboratory) -> None:
+    lab.now("db")  # the roots are watched
+    lab.servers.held = []
+    reading = lab.read()
+    ((later, issued),) = lab.servers.held
+    lab.servers.held = None
+    lab.servers.rotate()
+    later.callback(issued)
+    assert reading.called
+    lab.clock.pump([1.0] * 31)
+    certificate = certificates.read_certificate(lab.now().leaf.cert_pem)
+    certificate.verify_directly_issued_by(lab.servers.signer.certificate)
+    assert len(lab.servers.signed) == 4, "one more for each service"
 
 
 def test_a_clock_that_is_set_back_delays_no_renewal(lab: Laboratory) -> None:
