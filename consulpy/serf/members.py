@@ -49,6 +49,10 @@ class Member:
     leave_time_s: float = 0.0
     #: Erase the member as soon as it has left (force-leave -prune of a live member).
     prune_when_left: bool = False
+    #: When its leave was last named at its own status time, in the clock's seconds (`Membership`).
+    leave_named_s: float = float("-inf")
+    #: Whether it told memberlist itself that it is gone.
+    gone_by_itself: bool = False
 
     @property
     def is_gone(self) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from consulpy.memberlist.member import Member as Node
 
 
+#: Seconds between a leave intent and the dead message of the same leave: Serf's two timeouts of 5 s, and gossip.
+LEAVE_WITHIN_S: Final = 30.0
 #: Seconds after a member's join from which its name and node id are protected.
 NAME_HOLD_S: Final = 10.0
 
@@ -90,6 +92,7 @@ class Membership:
             if member.status is Status.FAILED and now_s - member.leave_time_s < flap_timeout_s:
                 self.flaps += 1
             member.leave_time_s = 0.0
+            member.leave_named_s = float("-inf")
             member.prune_when_left = False
             self._set_status(member, Status.ALIVE)
         member.since_s = now_s
@@ -125,11 +128,13 @@ class Membership:
         self._changed()
 
     def handle_node_leave(self, node: "Node", now_s: float) -> None:
-        """A member is dead: it left if it is in status leaving, else it failed."""
+        """A member is dead: it left if it is leaving, or said so itself (`_leave_crossed`); else it failed."""
         member = self.members.get(node.name)
         if member is None or member.status not in (Status.ALIVE, Status.LEAVING):
             return
-        has_left = member.status is Status.LEAVING
+        member.gone_by_itself = node.state is node.state.LEFT
+        was_named = member.gone_by_itself and now_s - member.leave_named_s < LEAVE_WITHIN_S
+        has_left = member.status is Status.LEAVING or was_named
         self._set_status(member, Status.LEFT if has_left else Status.FAILED)
         member.leave_time_s = now_s
         self._notify(MemberEventKind.LEAVE if has_left else MemberEventKind.FAILED, member)
@@ -151,6 +156,8 @@ class Membership:
         member = self.members.get(intent.node)
         if member is None:
             return Outcome(rebroadcast=self.intents.put(intent.node, True, intent.ltime, now_s))
+        if intent.ltime == member.status_ltime and intent.node != self._local_name:
+            self._leave_crossed(member, now_s)
         if intent.ltime <= member.status_ltime:
             return Outcome()
         if intent.node == self._local_name and we_stay:
@@ -168,6 +175,18 @@ class Membership:
             if member.status is Status.LEFT:
                 self.erase(member)
         return Outcome(rebroadcast=True)
+
+    def _leave_crossed(self, member: Member, now_s: float) -> None:
+        """A leave at the member's status time, which may be the leave's own.
+
+        The state of a push/pull with a real member that is leaving has that time, and reads as a join at it; the intent
+        means nothing then, and real Serf takes the leave for a failure. With memberlist's word from the member itself,
+        which only a leave sends, it is one; alone, as before, it changes nothing.
+        """
+        member.leave_named_s = now_s
+        if member.status is Status.FAILED and member.gone_by_itself and now_s - member.leave_time_s < LEAVE_WITHIN_S:
+            self._set_status(member, Status.LEFT)
+            self._notify(MemberEventKind.LEAVE, member)
 
     def handle_join_intent(self, intent: JoinIntent, now_s: float) -> Outcome:
         """Apply a join intent."""

@@ -1,11 +1,13 @@
 """How members change: memberlist's word, intents, and time (docs/wire/gossip.md 6.2, 6.3, 6.9 and 11)."""
 
+import pytest
+
 from consulpy.memberlist.member import Member as Node
 from consulpy.memberlist.member import State
 from consulpy.serf.events import MemberEvent
 from consulpy.serf.intents import IntentBuffer
 from consulpy.serf.members import Status
-from consulpy.serf.membership import Membership
+from consulpy.serf.membership import LEAVE_WITHIN_S, Membership
 from consulpy.serf.messages import JoinIntent, LeaveIntent
 from consulpy.serf.tags import encode_tags
 
@@ -47,6 +49,49 @@ def test_a_member_that_said_so_has_left_any_other_has_failed() -> None:
     told.membership.handle_node_leave(node("n2"), 1.0)
     assert (told.status("n1"), told.status("n2")) == (Status.LEFT, Status.FAILED)
     assert told.kinds() == ["join", "join", "leave", "failed"]
+
+
+@pytest.mark.parametrize("is_intent_first", [True, False])
+@pytest.mark.parametrize(
+    ("state", "named_ltime", "after_s", "status"),
+    [
+        (State.LEFT, 5, 1.0, Status.LEFT),
+        (State.LEFT, 4, 1.0, Status.FAILED),
+        (State.DEAD, 5, 1.0, Status.FAILED),
+        (State.LEFT, 5, LEAVE_WITHIN_S, Status.FAILED),
+    ],
+)
+def test_a_leave_whose_time_came_by_a_push_pull_is_one_if_the_member_is_dead_by_its_own_word(
+    is_intent_first: bool, state: State, named_ltime: int, after_s: float, status: Status
+) -> None:
+    """The state of a real member that is leaving has the time of its leave, and is taken for a join."""
+    told = Told()
+    told.membership.handle_node_join(node("n1"), 0.0, 60.0)
+    assert told.join(5), "by the push/pull"
+    gone = node("n1")
+    gone.state = state
+    if is_intent_first:
+        assert told.leave(named_ltime) == (False, False)
+        assert told.status("n1") is Status.ALIVE
+        told.membership.handle_node_leave(gone, 5.0 + after_s)
+    else:
+        told.membership.handle_node_leave(gone, 5.0 - after_s)
+        assert told.status("n1") is Status.FAILED
+        told.leave(named_ltime)
+    assert told.status("n1") is status
+    assert told.kinds()[-1] == {Status.LEFT: "leave", Status.FAILED: "failed"}[status]
+
+
+def test_an_old_leave_of_a_member_that_came_back_does_not_explain_its_next_end() -> None:
+    told, gone = Told(), node("n1")
+    gone.state = State.LEFT
+    told.membership.handle_node_join(node("n1"), 0.0, 60.0)
+    told.join(5)
+    told.leave(5)
+    told.membership.handle_node_leave(gone, 5.5)
+    told.membership.handle_node_join(node("n1"), 6.0, 60.0)
+    told.membership.handle_node_leave(gone, 7.0)
+    assert told.status("n1") is Status.FAILED
 
 
 def test_a_member_may_be_reaped_after_a_time_of_its_own() -> None:

@@ -9,10 +9,20 @@ from consulpy.errors import ConfigError, WireError
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.member import JoinTarget
 from consulpy.serf.config import SerfConfig
+from consulpy.serf.delegate import SerfDelegate
 from consulpy.serf.events import Event, MemberEvent, QueryEvent, UserEvent
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Status
-from consulpy.serf.messages import JoinIntent, QueryResponseMessage, Relay, RelayHeader, UDPAddress, UserEventMessage
+from consulpy.serf.messages import (
+    JoinIntent,
+    PushPull,
+    QueryResponseMessage,
+    Relay,
+    RelayHeader,
+    UDPAddress,
+    UserEventMessage,
+    decode,
+)
 from consulpy.serf.query import QueryParams, QueryResult
 from consulpy.serf.state import State
 from consulpy.testing.simulation.clock import HeapClock
@@ -186,6 +196,34 @@ def test_a_push_pull_with_a_member_that_is_leaving_does_not_make_its_leave_a_fai
     cluster.clock.advance(10)
     assert one.happened("n2") == ["join", "leave"]
     assert one.status("n2") is Status.LEFT
+
+
+@pytest.mark.parametrize("size", [2, 5])
+@pytest.mark.parametrize("later_s", [0.01, 0.05, 0.1, 0.15, 0.25])
+def test_a_real_member_whose_leave_crosses_a_push_pull_has_left(
+    later_s: float, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real Serf sends the very time of its leave."""
+    cluster = Cluster(size)
+    leaver = cluster.nodes[1].serf
+    ours = SerfDelegate.local_state
+
+    def as_real_serf(delegate: SerfDelegate, join: bool) -> bytes:
+        state = decode(ours(delegate, join))
+        assert isinstance(state, PushPull)
+        assert state.status_ltimes is not None
+        for member in delegate._serf.membership.with_status(Status.LEAVING):
+            state.status_ltimes[member.name] = member.status_ltime
+        return state.encode()
+
+    monkeypatch.setattr(SerfDelegate, "local_state", as_real_serf)
+    leaver.leave(lambda: None)
+    cluster.clock.advance(later_s)
+    others = [node for node in cluster.nodes if node.serf is not leaver]
+    for node in others:
+        node.serf.join([JoinTarget(cluster.nodes[1].address)], True, lambda _count, _errors: None)
+    cluster.clock.advance(10)
+    assert [node.status("n2") for node in others] == [Status.LEFT] * len(others)
 
 
 def test_leaving_alone_waits_for_nobody() -> None:
