@@ -87,7 +87,10 @@ class MemberDiagnosis:
         if lateness is not None:
             self._late_timers = await lateness
         member = self._serf.members.get(name, member)
-        return self.judge(self._seen(member, began_s), report), report
+        verdict = self.judge(self._seen(member, began_s), report)
+        if verdict.cause is Cause.HEALTHY:
+            self._serf.memberlist.evidence.answers(name)
+        return verdict, report
 
     # -- without asking anybody
 

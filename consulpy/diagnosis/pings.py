@@ -23,8 +23,8 @@ LIMIT_S: Final = 2.8
 SHORT_S: Final = 1.0
 #: Small pings of the first look; further ones if one of them is lost, and their interval in seconds.
 FIRST_PINGS: Final = 8
-MORE_PINGS: Final = 24
-SPACING_S: Final = 0.03
+MORE_PINGS: Final = 56
+SPACING_S: Final = 0.0125
 #: How long the ping by TCP may take, in seconds: a lost SYN is sent again after one.
 TCP_S: Final = 1.8
 #: How long the ack of the last ping is waited for beyond the probe timeout, in seconds.

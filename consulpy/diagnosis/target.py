@@ -186,6 +186,10 @@ class TargetDiagnosis:
 
     async def _of_state(self, at: Address, state: PushPull, report: PingReport) -> Verdict:
         where, nodes = _shown(at), self._observer.push_pull_state.members_of(state, self._clock.seconds())
+        if not nodes:  # an agent names itself at least
+            text = f"What listens at {where} answers with no member, as a program does that sends back what it gets."
+            fix = f"join the gossip port of an agent (8301 by default) instead of {where}"
+            return Verdict(Cause.NOT_GOSSIP, text, fix=fix)
         members = {node.name: member_of(node) for node in nodes}
         living = {node.name: members[node.name] for node in nodes if node.state in (State.ALIVE, State.SUSPECT)}
         target = _sender(at, living)

@@ -171,6 +171,12 @@ class EvidenceStore:
         if record.outcomes == _MASK:
             del self.by_name[name]
 
+    def answers(self, name: str) -> None:
+        """It was found well by other means than a probe: what fails from now on is a failure of its own."""
+        record = self.by_name.get(name)
+        if record is not None:
+            record.failing_since_s = None
+
     def bad(self, name: str, sent_s: float, text: str) -> MemberEvidence:
         """A direct probe was not acknowledged in time."""
         record = self.see(name, text)

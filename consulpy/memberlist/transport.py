@@ -35,8 +35,8 @@ BACKLOG: Final = 1024
 LISTENER: Final = "gossip"
 #: Free TCP ports tried until UDP's port of the same number is free too.
 FREE_PORT_TRIES: Final = 10
-#: The system's errors for an address without a route.
-_NO_ROUTE: Final = (errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+#: The system's errors for an address without a route; invalid: a link-local one that does not say by which link.
+_NO_ROUTE: Final = (errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL)
 
 
 class _Incoming(Protocol):
@@ -132,7 +132,11 @@ class GossipTransport(Service):
         factory = _Exchange(request, reader, done)
         factory.noisy = False
         factory.timer = self._reactor.callLater(timeout_s, factory.timed_out, timeout_s)
-        factory.connector = self._reactor.connectTCP(*destination, factory, timeout=timeout_s)
+        try:
+            factory.connector = self._reactor.connectTCP(*destination, factory, timeout=timeout_s)
+        except (OSError, ValueError) as error:  # an address that the system does not know, with the zone of no link
+            reason = ExchangeError(f"dial tcp {destination[0]}:{destination[1]}: {error}", TcpResult.NO_ROUTE)
+            self._reactor.callLater(0, factory.finish, reason)
 
 
 class ClientTransport(GossipTransport):
@@ -270,7 +274,8 @@ class _Exchange(ClientFactory):
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
         connector, self.connector = self.connector, None  # breaks a reference cycle
-        connector.disconnect()
+        if connector is not None:
+            connector.disconnect()
         done(error)
 
 

@@ -52,6 +52,8 @@ class FaultyNetwork(Network):
         self.ways: list[Way] = []
         self.tcp: dict[tuple[str, str], TcpResult] = {}
         self.frozen: set[str] = set()
+        #: Addresses where a program sends back by TCP what it gets.
+        self.echoes: set[str] = set()
         #: Addresses behind a translation: what they send comes from another one.
         self.translated: dict[str, str] = {}
 
@@ -95,7 +97,10 @@ class FaultyHost(Host):
         result = network.result(self.address[0], destination[0])
         if destination[0] in network.frozen:
             result = TcpResult.SILENT
-        if result in (TcpResult.NOT_OPENED, TcpResult.SILENT):
+        if destination[0] in network.echoes:
+            reader.feed(request)
+            network.clock.callLater(0.001, done, None)
+        elif result in (TcpResult.NOT_OPENED, TcpResult.SILENT):
             network.clock.callLater(timeout_s, done, ExchangeTimeout("i/o timeout", result))
         elif result is not None:
             network.clock.callLater(0.001, done, ExchangeError(result.value, result))

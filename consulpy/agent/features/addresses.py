@@ -28,13 +28,14 @@ class JoinAddress:
         name, slash, rest = text.strip().partition("/")
         if not slash:
             name, rest = "", name
-        host, port = rest, ""
+        host, port, is_whole = rest, "", True
         if rest.startswith("["):
-            host, _, port = rest[1:].partition("]")
-            port = port.removeprefix(":")
+            host, bracket, after = rest[1:].partition("]")
+            port = after.removeprefix(":")
+            is_whole = bool(bracket) and after[:1] in ("", ":")
         elif rest.count(":") == 1:
             host, _, port = rest.partition(":")
-        if not host or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
+        if not host or not is_whole or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
             raise ConfigError(f"{text!r} is no address to join: expected host, host:port or [IPv6]:port")
         return cls(host, int(port) if port else default_port, name)
 

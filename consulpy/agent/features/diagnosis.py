@@ -51,8 +51,13 @@ def own_side(serf: Serf, datacenter: str) -> Own:
     return Own(serf.local_name, datacenter, dict(serf.members), leaders)
 
 
-async def explain_target(reactor: Any, serf: Serf, datacenter: str, address: str, default_port: int) -> Verdict:
-    """Why a join to `address` (as people write it) works or does not."""
+async def explain_target(
+    reactor: Any, serf: Serf, datacenter: str, address: str, default_port: int, *, strangers_only: bool = False
+) -> Verdict:
+    """Why a join to `address` (as people write it) works or does not.
+
+    `strangers_only`: nothing is asked where a member is, living or failed.
+    """
     try:
         parsed = JoinAddress.parse(address, default_port)
     except ConfigError as error:
@@ -64,6 +69,11 @@ async def explain_target(reactor: Any, serf: Serf, datacenter: str, address: str
         text = f"The host name {parsed.host} has no address: {why}."
         return Verdict(Cause.NAME_UNRESOLVED, text, [why], f"correct {parsed.host}, or its DNS or /etc/hosts entry")
     own = own_side(serf, datacenter)
+    if strangers_only:
+        known = {(each.address, each.port): each for each in own.members.values() if each.status is not Status.LEFT}
+        found = next((known[host, parsed.port] for host in hosts if (host, parsed.port) in known), None)
+        if found is not None:
+            return Verdict(Cause.HEALTHY, f"{found.name} at {address} is a member.")
     targets: list[Address] = [(host, parsed.port) for host in hosts[:ADDRESSES_MAX]]
     waiting = [Deferred.fromCoroutine(_explain(reactor, serf.memberlist, own, target)) for target in targets]
     verdicts: list[Verdict] = await gatherResults(waiting)

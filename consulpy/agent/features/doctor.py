@@ -191,8 +191,7 @@ async def joins(agent: "AgentParts", reactor: Any) -> list[Finding]:
 
 
 async def _join(agent: "AgentParts", reactor: Any, address: str) -> Finding | None:
-    """The verdict about an address; None if a member is there, or nothing is wrong with it."""
-    verdict = await explain_target(reactor, agent.lan, agent.datacenter, address, agent.config.ports.serf_lan)
-    if verdict.cause in FINE or verdict.cause is Cause.PROCESS_GONE:  # a member: it has a finding of its own
-        return None
-    return Finding.of(f"join {address}", verdict)
+    """The verdict about an address; None if a member is there, which has a finding of its own, or nothing is wrong."""
+    port = agent.config.ports.serf_lan
+    verdict = await explain_target(reactor, agent.lan, agent.datacenter, address, port, strangers_only=True)
+    return None if verdict.cause in FINE else Finding.of(f"join {address}", verdict)

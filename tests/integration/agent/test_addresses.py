@@ -26,7 +26,9 @@ def test_every_spelling_is_understood(text: str, expected: JoinAddress) -> None:
     assert JoinAddress.parse(text, 8301) == expected
 
 
-@pytest.mark.parametrize("text", ["", ":8301", "10.0.0.1:0", "10.0.0.1:65536", "10.0.0.1:http", "web/"])
+@pytest.mark.parametrize(
+    "text", ["", ":8301", "10.0.0.1:0", "10.0.0.1:65536", "10.0.0.1:http", "web/", "[::", "[::1]7"]
+)
 def test_what_is_no_address_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="no address to join"):
         JoinAddress.parse(text, 8301)

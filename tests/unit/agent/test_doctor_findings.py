@@ -1,10 +1,13 @@
 """What `doctor` says of members; findings that follow from others are left out: the cause is named once."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from twisted.internet.defer import Deferred
 
 from consulpy.agent.features.diagnosis import CHECK_LIMIT_S, without_symptoms
-from consulpy.agent.features.doctor import MembersCheck
+from consulpy.agent.features.doctor import MembersCheck, joins
 from consulpy.diagnosis.causes import Cause, Finding
 from tests.harness.faults import Pool, Way
 
@@ -41,3 +44,17 @@ def test_large_datagrams_that_are_lost_are_found(lost_lately: bool, late_timers:
         pool.serfs["a"].memberlist.late_ticks.extend([pool.clock.seconds()] * 4)
     well = Cause.SELF_SLOW if late_timers else Cause.HEALTHY
     assert findings_of(pool) == {"b": Cause.LARGE_DATAGRAMS_LOST, "c": well, "d": well}
+
+
+@pytest.mark.parametrize("of", ["10.0.0.1", "10.0.0.2", "10.0.0.3"])
+def test_an_address_to_join_that_is_a_members_is_not_judged_again(of: str) -> None:
+    """Also our own one, and that of a member that failed, which has a finding of its own."""
+    pool = Pool()
+    pool.crash("c")
+    pool.run(30)
+    config = SimpleNamespace(retry_join=(of,), start_join=(), ports=SimpleNamespace(serf_lan=8301))
+    status = SimpleNamespace(attempts=1, worked=True)
+    agent: Any = SimpleNamespace(config=config, lan=pool.serfs["a"], datacenter="dc1", join_status=status)
+    found: list[Finding] = []
+    Deferred.fromCoroutine(joins(agent, pool.clock)).addCallback(found.extend)
+    assert [finding.cause for finding in found] == [Cause.HEALTHY]

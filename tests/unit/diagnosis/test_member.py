@@ -163,6 +163,19 @@ def test_nineteen_of_twenty_seeded_faults_are_named() -> None:
     assert len(wrong) <= cases(60) // 20, wrong
 
 
+def test_two_faults_in_a_row_are_two() -> None:
+    """What was heard of a member between them is no sign that the second one lets its datagrams pass."""
+    for seed in range(cases(20)):
+        pool = Pool(6, seed)
+        block_udp(pool)
+        pool.run(8)
+        pool.network.ways.clear()
+        assert pool.why("b").cause is Cause.HEALTHY
+        block_udp(pool)
+        pool.run(1)
+        assert pool.why("b").cause is Cause.UDP_BLOCKED, seed
+
+
 def test_in_a_pool_of_two_nobody_else_is_asked() -> None:
     for fault, cause in ((crash, Cause.PROCESS_GONE), (vanish, Cause.UNREACHABLE), (block_path, Cause.UNREACHABLE)):
         pool = Pool(2)

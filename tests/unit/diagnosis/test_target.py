@@ -117,6 +117,14 @@ def test_keys_that_do_not_fit_and_one_side_without() -> None:
     assert {each.cause for each in refused} == {"encryption-mismatch"}
 
 
+def test_what_sends_back_our_own_state_is_no_agent() -> None:
+    pool = Pool()
+    pool.network.echoes.add(X)
+    verdict = pool.target(X)
+    assert verdict.cause is Cause.NOT_GOSSIP
+    assert "8301" in verdict.fix
+
+
 def test_a_member_is_no_fault() -> None:
     pool = Pool()
     for name in ("a", "b", "c"):

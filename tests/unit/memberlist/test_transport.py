@@ -1,15 +1,18 @@
 """Connections to the gossip port that say nothing keep no peer from its push/pull."""
 
+import socket
 from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 
+from consulpy.memberlist.evidence import TcpResult, tcp_result
 from consulpy.memberlist.incoming import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.messages import Ping
+from consulpy.memberlist.stream import MessageReader
 from consulpy.memberlist.transport import GossipTransport, _IncomingStream
 from tests.harness.memberlist import LoneMemberlist
 
@@ -74,3 +77,20 @@ def test_who_goes_on_sending_is_not_the_one_to_go(listening: Listening) -> None:
         Wire(listening, "10.0.0.1")
     assert not slow.is_lost
     assert slow.ping(listening.lone)
+
+
+def test_an_address_that_the_system_does_not_know_is_an_error_of_the_request() -> None:
+    """As `fd00::1%eth0` is, the zone of a link with an address that has none."""
+
+    class NoLink(MemoryReactorClock):
+        def connectTCP(self, *_args: Any, **_settings: Any) -> Any:
+            raise socket.gaierror("Name or service not known")
+
+    reactor, ended = NoLink(), []
+    lone = LoneMemberlist()
+    transport = GossipTransport(reactor, "127.0.0.1", 0)
+    transport.exchange(("fd00::1%eth0", 8301), b"", 5.0, MessageReader(lone.memberlist.sealer), ended.append)
+    reactor.advance(0)
+    assert [tcp_result(error) for error in ended] == [TcpResult.NO_ROUTE]
+    assert "fd00::1%eth0" in str(ended[0])
+    assert reactor.getDelayedCalls() == []
