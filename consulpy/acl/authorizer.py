@@ -6,7 +6,7 @@ policy. The same rule from several policies: `levels.stronger`. Source: docs/wir
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from consulpy.acl.levels import DENY, NAMED, READ, SCALARS, WRITE, Level, stronger
 from consulpy.acl.rules import Rules, implied_intentions
@@ -125,20 +125,32 @@ class Authorizer:
 def compile_rules(policies: Iterable[Rules], *, default_allows: bool = False) -> Authorizer:
     """The authorizer of all these policies together; `default_allows`: the default policy.
 
-    Access control itself is never allowed by default.
+    Access control itself is never allowed by default. Of weak rules of one name the one that grants least counts, where
+    no other is for it; one that denies counts always.
     """
     exact: dict[str, dict[str, Level]] = {kind: {} for kind in NAMED}
     prefixes: dict[str, dict[str, Level]] = {kind: {} for kind in NAMED}
     intentions: dict[tuple[str, bool], Level] = {}
     scalars: dict[str, Level] = {}
+    weak: list[tuple[dict[Any, Level], Any, Level]] = []
     for policy in policies:
         for rule in policy.named:
-            table = prefixes if rule.is_prefix else exact
-            _merge(table[rule.kind], rule.name, rule.level)
-            if rule.intentions is not None:
+            table = (prefixes if rule.is_prefix else exact)[rule.kind]
+            if rule.is_weak:
+                weak.append((table, rule.name, rule.level))
+            else:
+                _merge(table, rule.name, rule.level)
+            if rule.intentions is None:
+                continue
+            if rule.is_weak_in_intentions:
+                weak.append((intentions, (rule.name, rule.is_prefix), rule.intentions))
+            else:
                 _merge(intentions, (rule.name, rule.is_prefix), rule.intentions)
         for word, level in policy.scalars:
             _merge(scalars, word, level)
+    for table, name, level in sorted(weak, key=lambda each: each[2]):
+        if level is DENY or name not in table:
+            table[name] = level
     for tables, is_prefix in ((exact, False), (prefixes, True)):
         tables["intention"] = {
             name: intentions.get((name, is_prefix), implied_intentions(level))

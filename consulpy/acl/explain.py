@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consulpy.acl.authorizer import EVERY_SERVICE
-from consulpy.acl.levels import DENY, READ, SCALARS, WRITE, Level, stronger
+from consulpy.acl.levels import DENY, READ, SCALARS, WRITE, Level, decided, stronger
 from consulpy.acl.rules import Rule, Rules, implied_intentions
 
 
@@ -33,9 +33,7 @@ def explain(policies: Sequence[tuple[str, Rules]], kind: str, name: str, *, defa
     deciding = [each for each in found if (not each[1].is_prefix, len(each[1].name)) == best]
     if kind == "intention":
         return _intention(deciding)
-    level = deciding[0][1].level
-    for _, rule in deciding:
-        level = stronger(level, rule.level)
+    level = decided((rule.level, rule.is_weak) for _, rule in deciding)
     policy, rule = next(each for each in deciding if each[1].level is level)
     return Decision(level, shown(rule), policy)
 
@@ -78,14 +76,10 @@ def _intention(deciding: list[tuple[str, Rule]]) -> Decision:
     """Explicit `intentions` of rules of one name count together; without any, what the services' verbs imply."""
     given = [(policy, rule, rule.intentions) for policy, rule in deciding if rule.intentions is not None]
     if given:
-        level = given[0][2]
-        for _, _, other in given:
-            level = stronger(level, other)
+        level = decided((each, rule.is_weak_in_intentions) for _, rule, each in given)
         policy, rule = next((policy, rule) for policy, rule, each in given if each is level)
         return Decision(level, shown(rule), policy)
-    level = deciding[0][1].level
-    for _, rule in deciding:
-        level = stronger(level, rule.level)
+    level = decided((rule.level, rule.is_weak) for _, rule in deciding)
     policy, rule = next(each for each in deciding if each[1].level is level)
     return Decision(implied_intentions(level), shown(rule), policy)
 

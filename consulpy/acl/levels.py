@@ -3,6 +3,7 @@
 Source: Consul's documentation of ACL rules; seen with 1.8.7 (docs/wire/acl.md).
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -31,3 +32,11 @@ def stronger(one: Level, other: Level) -> Level:
     if DENY in (one, other):
         return DENY
     return max(one, other)
+
+
+def decided(rules: Iterable[tuple[Level, bool]]) -> Level:
+    """The one that counts of several rules for one name, each with whether it is weak (`rules.Rule`)."""
+    given = list(rules)
+    levels = [level for level, _ in given]
+    firm = [level for level, is_weak in given if not is_weak]
+    return DENY if DENY in levels else max(firm) if firm else min(levels)

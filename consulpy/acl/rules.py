@@ -11,10 +11,10 @@ but `Rules.warnings` names them.
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from consulpy.acl.lenient_json import JsonMistake
-from consulpy.acl.lenient_json import parse_all as parse_json
-from consulpy.acl.levels import LIST, READ, SCALARS, VERBS, Level
+from consulpy.acl.levels import DENY, LIST, READ, SCALARS, VERBS, Level
+from consulpy.codec.blocks import Block, Label
 from consulpy.codec.lazy_dataclass import dataclass
+from consulpy.filter.literals import quoted as _quoted
 
 #: The words of rules that name something -> the kind, and whether the name is a prefix.
 WORDS: Final = {
@@ -22,8 +22,16 @@ WORDS: Final = {
     for kind in ("agent", "key", "node", "service", "session", "event", "query")
     for suffix in ("", "_prefix")
 }
-#: Characters that Go's %q writes in another way.
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+#: The order in which Consul looks at the verbs of a policy.
+_ORDER: Final = {
+    word: place
+    for place, word in enumerate((
+        "acl", "agent", "agent_prefix", "key", "key_prefix", "node", "node_prefix", "service", "service_prefix",
+        "session", "session_prefix", "event", "event_prefix", "keyring", "query", "query_prefix", "operator",
+    ))
+}  # fmt: skip
+#: Blanks before the brace of JSON.
+_BLANKS: Final = " \t\r\n"
 #: Members of rules that mean something, or that the open-source Consul ignores on purpose.
 _MEMBERS: Final = {"policy", "intentions", "sentinel"}
 
@@ -34,13 +42,18 @@ class InvalidRules(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: the level on a name, or on all names with a prefix. `intentions`: of a service rule, if given."""
+    """One rule: the level on a name, or on all names with a prefix. `intentions`: of a service rule, if given.
+
+    `is_weak`, `is_weak_in_intentions`: the verb has capitals; it counts only where no rule of the name has one without.
+    """
 
     kind: str
     name: str
     is_prefix: bool
     level: Level
     intentions: Level | None = None
+    is_weak: bool = False
+    is_weak_in_intentions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,73 +70,140 @@ class Rules:
 
 def parse(text: str, words: Collection[str] = WORDS.keys() | set(SCALARS)) -> Rules:
     """The rules in a text. `words`: those that mean something. Raises `InvalidRules`."""
-    from consulpy.codec import hcl  # most agents at rest parse no rules
+    from consulpy.acl import lenient_json  # most agents at rest parse no rules
+    from consulpy.codec import hcl
 
-    is_json = text.lstrip(" \t\r\n").startswith("{")
+    is_json = text.lstrip(_BLANKS).startswith("{")
     lines: dict[tuple[str, ...], int] = {}
     try:
         if is_json:
-            tree = parse_json(text)
+            tree = lenient_json.parse_all(text)
         else:
             document = hcl.parse_all(text)
             tree, lines = document.tree, document.lines
-        return _rules(tree, words, lines, [] if not is_json else _json_warnings(text))
     except hcl.HclSyntaxError as error:
-        raise InvalidRules(f"Failed to parse ACL rules: line {error.line}: {error}") from None
-    except JsonMistake as error:
+        raise InvalidRules(f"Failed to parse ACL rules: At {error.line}:{error.column}: {error}") from None
+    except lenient_json.JsonMistake as error:
         raise InvalidRules(f"Failed to parse ACL rules: {error}") from None
+    reader = _Reader(words, lines)
+    if is_json and not text.rstrip().endswith("}"):
+        reader.warnings.append("the object is not closed")
+    reader.read(tree)
+    return reader.rules()
 
 
-def _rules(
-    tree: dict[str, Any], words: Collection[str], lines: dict[tuple[str, ...], int], warnings: list[str]
-) -> Rules:
-    named: list[Rule] = []
-    scalars: dict[str, Level] = {}
-    for word, values in tree.items():
-        known = word.lower()
-        if known not in words:
-            warnings.append(_warning(word, lines.get((word,))))
-        elif known in WORDS:
-            kind, is_prefix = WORDS[known]
-            for label, members in _blocks(known, values):
-                named.append(_rule(known, kind, is_prefix, label, members))
-                unknown = [each for each in members if each.lower() not in _MEMBERS]
-                warnings += [_warning(each, lines.get((word, label, each))) for each in unknown]
-        else:
-            verb = [_text(known, value) if value is not None else "" for value in values][-1]
-            if verb:
-                scalars[known] = _level(known, verb, may_list=False, shown=_quoted(verb))
-    return Rules(tuple(named), tuple(scalars.items()), tuple(warnings))
+class _Reader:
+    """Makes rules of the tree of a text. `lines`: where its words are, by their path."""
+
+    def __init__(self, words: Collection[str], lines: dict[tuple[str, ...], int]) -> None:
+        self._words = words
+        self._lines = lines
+        self.warnings: list[str] = []
+        #: (word, label, verb of `policy`, verb of `intentions`) of each rule.
+        self._found: list[tuple[str, str, str, str]] = []
+        self._scalars: dict[str, str] = {}
+
+    def read(self, tree: dict[str, Any]) -> None:
+        """Take the words of the tree. Raises `InvalidRules` where there is something else than a rule."""
+        for word, values in tree.items():
+            known = word.lower()
+            if known not in self._words:
+                self._warn(word)
+            elif known in WORDS:
+                for label, members in _blocks(self._where(known, (word,)), values):
+                    self._read_rule(known, label, members, (word, label))
+            else:
+                where = self._where(known, (word,))
+                self._scalars[known] = [_text(where, value) for value in values][-1]
+
+    def _read_rule(self, word: str, label: str, members: dict[str, Any], path: tuple[str, ...]) -> None:
+        texts = {"policy": "", "intentions": ""}
+        where = self._where(f"{word} {_quoted(label)}", path)
+        for name, values in members.items():
+            known = name.lower()
+            if known in texts and (known == "policy" or WORDS[word][0] == "service"):
+                texts[known] = [_text(f"{where}: {known}", value) for value in values][-1]
+            elif known not in _MEMBERS:
+                self._warn(name, (*path, name))
+        self._found.append((word, label, texts["policy"], texts["intentions"]))
+
+    def rules(self) -> Rules:
+        """What was read. Raises `InvalidRules` for the first verb that is none, in Consul's order."""
+        given = [(_ORDER[word], word, verb) for word, verb in self._scalars.items()]
+        checks: list[tuple[int, Any]] = [(place, (word, verb)) for place, word, verb in given]
+        checks += [(_ORDER[each[0]], each) for each in self._found]
+        named: list[Rule] = []
+        scalars: list[tuple[str, Level]] = []
+        for _, each in sorted(checks, key=lambda check: check[0]):
+            if len(each) == 4:
+                named.append(_rule(*each))
+                continue
+            word, verb = each
+            if not verb:
+                continue
+            level = _level(word, verb, may_list=False, shown=_quoted(verb))
+            if verb.islower() or level is DENY:
+                scalars.append((word, level))
+            else:
+                self.warnings.append(f"{word} = {_quoted(verb)} grants nothing: the verb has capitals")
+        return Rules(tuple(named), tuple(scalars), tuple(self.warnings))
+
+    def _where(self, what: str, path: tuple[str, ...]) -> str:
+        line = self._lines.get(path)
+        return f"line {line}: {what}" if line is not None else what
+
+    def _warn(self, word: str, path: tuple[str, ...] = ()) -> None:
+        line = self._lines.get(path or (word,))
+        where = f" in line {line}" if line is not None else ""
+        self.warnings.append(f"{_quoted(word)}{where} means nothing")
 
 
-def _blocks(word: str, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _blocks(where: str, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(label, members) of each rule. A block without a label has its members for labels."""
     for value in values:
         if value == []:
             continue
         if not isinstance(value, dict):
-            raise InvalidRules(f"Failed to parse ACL rules: {word}: blocks with names were expected")
+            raise InvalidRules(f"Failed to parse ACL rules: {where}: blocks with names were expected")
         for label, inner in value.items():
             for members in inner:
                 if isinstance(members, dict):
-                    yield label, members
+                    yield from ((label, each) for each in _members(members))
                 elif isinstance(members, list):
-                    raise InvalidRules(f"Failed to parse ACL rules: {word} {_quoted(label)}: a block was expected")
+                    raise InvalidRules(
+                        f"Failed to parse ACL rules: {where} {_quoted(label)}: a block was expected, not a list"
+                    )
                 else:
                     yield label, {label: [members]}
 
 
-def _rule(word: str, kind: str, is_prefix: bool, label: str, members: dict[str, Any]) -> Rule:
-    texts = {"policy": "", "intentions": ""}
-    for name, values in members.items():
-        if name.lower() in texts and (name.lower() == "policy" or kind == "service"):
-            texts[name.lower()] = [_text(f"{word} {_quoted(label)}", value) for value in values][-1]
-    shown = _go_rule(kind, label, texts)
-    level = _level(word, texts["policy"], may_list=kind == "key", shown=shown)
-    intentions = None
-    if texts["intentions"]:
-        intentions = _level(f"{word} intentions", texts["intentions"], may_list=False, shown=shown)
-    return Rule(kind, label, is_prefix, level, intentions)
+def _members(members: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The members of each block behind a label. As in Consul, further labels are ignored if there are several."""
+    behind = list(_labelled(members, 0))
+    if not behind or any(depth < 2 for depth, _ in behind):
+        yield members
+    else:
+        yield from (block for _, block in behind)
+
+
+def _labelled(members: dict[str, Any], depth: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number of labels, members) of each block below; an object of objects in JSON is one with labels."""
+    inner = [each for values in members.values() for each in values]
+    is_label = isinstance(members, Label) if isinstance(members, Block) else all(isinstance(i, dict) for i in inner)
+    if is_label and inner:
+        for each in inner:
+            yield from _labelled(each, depth + 1)
+    else:
+        yield depth, members
+
+
+def _rule(word: str, label: str, policy: str, verb: str) -> Rule:
+    """`policy`, `verb`: the verbs of the rule and of its intentions ("": not given)."""
+    kind, is_prefix = WORDS[word]
+    shown = _go_rule(kind, label, policy, verb)
+    level = _level(word, policy, may_list=kind == "key", shown=shown)
+    intentions = _level(f"{word} intentions", verb, may_list=False, shown=shown) if verb else None
+    return Rule(kind, label, is_prefix, level, intentions, not policy.islower(), bool(verb) and not verb.islower())
 
 
 #: How Go names the rules of each kind, and their names.
@@ -138,12 +218,13 @@ _GO_RULES: Final = {
 }
 
 
-def _go_rule(kind: str, label: str, texts: dict[str, str]) -> str:
+def _go_rule(kind: str, label: str, policy: str, intentions: str) -> str:
     """A rule as Consul's errors show it."""
     struct, name = _GO_RULES[kind]
-    intentions = f", Intentions:{_quoted(texts['intentions'])}" if kind == "service" else ""
-    more = ", EnterpriseRule:acl.EnterpriseRule{}" if kind in ("key", "node", "service") else ""
-    return f"&acl.{struct}{{{name}:{_quoted(label)}, Policy:{_quoted(texts['policy'])}{intentions}{more}}}"
+    more = f", Intentions:{_quoted(intentions)}" if kind == "service" else ""
+    if kind in ("key", "node", "service"):
+        more += ", EnterpriseRule:acl.EnterpriseRule{}"
+    return f"&acl.{struct}{{{name}:{_quoted(label)}, Policy:{_quoted(policy)}{more}}}"
 
 
 def _level(word: str, verb: str, *, may_list: bool, shown: str) -> Level:
@@ -154,24 +235,20 @@ def _level(word: str, verb: str, *, may_list: bool, shown: str) -> Level:
 
 
 def _text(where: str, value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise InvalidRules(f"Failed to parse ACL rules: {where}: a text was expected")
+    """A verb; null is none. Whole numbers count as texts."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and getattr(value, "is_whole", True):
+        return value[:]
+    raise InvalidRules(f"Failed to parse ACL rules: {where}: a text was expected, not {_kind_of(value)}")
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.translate(_ESCAPES) + '"'
-
-
-def _warning(word: str, line: int | None) -> str:
-    where = f" in line {line}" if line is not None else ""
-    return f"{_quoted(word)}{where} means nothing"
-
-
-def _json_warnings(text: str) -> list[str]:
-    return [] if text.rstrip().endswith("}") else ["the object is not closed"]
+def _kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a block"
+    return "a list" if isinstance(value, list) else str(value)
 
 
 def implied_intentions(level: Level) -> Level:

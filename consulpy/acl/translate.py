@@ -21,7 +21,7 @@ def translate(text: str) -> str:
     try:
         items = _items_of(parse_json(text)) if text.lstrip().startswith("{") else hcl.parse_items(text)
     except hcl.HclSyntaxError as error:
-        raise InvalidRules(f"Failed to parse rules: line {error.line}: {error}") from None
+        raise InvalidRules(f"Failed to parse rules: At {error.line}:{error.column}: {error}") from None
     except JsonMistake as error:
         raise InvalidRules(f"Failed to parse rules: {error}") from None
     return "\n\n".join(_shown(item, "") for item in items)

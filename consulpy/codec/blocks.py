@@ -22,6 +22,10 @@ class Block(dict[str, Any]):
         return self.lines.get(name, self.line)
 
 
+class Label(Block):
+    """The block around a labelled one: it has the label for its only name."""
+
+
 class Blocks(list[Any]):
     """The blocks of a name that was written several times."""
 

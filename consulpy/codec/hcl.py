@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any, Final
 
-from consulpy.codec.blocks import Block, Blocks
+from consulpy.codec.blocks import Block, Blocks, Label
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.strict_json import JsonError, parse_float, parse_int
 
@@ -26,14 +26,14 @@ DEPTH_MAX: Final = 64
 
 _TOKEN: Final = re.compile(
     r"""
-    [ \t\r\ufeff]*  # then one of these
+    [ \t\r]*  # then one of these
     (?:
-      (?P<comment>\#[^\n]* | //[^\n]* | /\*.*?\*/)
+      (?P<comment>\#[^\n\0]* | //[^\n\0]* | /\*[^\0]*?\*/)
     | (?P<line>\n)
-    | (?P<heredoc><<-?[^\S\n]*(?P<mark>\w+)[^\S\n]*\n)
-    | (?P<number>-?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.]))
+    | (?P<heredoc><<-?(?P<mark>\w+)\n)
+    | (?P<number>-?0[xX][0-9a-fA-F]+|(?!-?0[xX])(?:-?[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]*)?)
     | (?P<name>[^\W\d][\w.\-]*)
-    | (?P<plain>"[^"\\\n$]*")
+    | (?P<plain>"[^"\\\n$\0]*")
     | (?P<text>")
     | (?P<sign>[={}\[\],])
     | \Z
@@ -41,29 +41,49 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_BLANKS: Final = " \t\r\ufeff"
+_BLANKS: Final = " \t\r"
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", '"': '"', "\\": "\\"}
 _CODE: Final = re.compile(r"u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}")
+#: What may stand before the word that ends a text of several lines.
+_INDENT: Final = " \t\v\f\r"
 
 
 class HclSyntaxError(Exception):
-    """The text is not HCL. `line`: of the error; the text says what was expected."""
+    """The text is not HCL. `line`, `column`: of the error, from 1; the text says what was expected."""
 
-    def __init__(self, line: int, why: str) -> None:
+    def __init__(self, line: int, column: int, why: str) -> None:
         super().__init__(why)
         self.line = line
+        self.column = column
+
+
+class Number(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has neither fraction nor exponent."""
+        return "x" in self.lower() or not any(sign in self for sign in ".eE")
 
 
 @dataclass(slots=True)
 class _Token:
-    kind: str  # "name", "text", "number", "end" or a punctuation character
+    kind: str  # "name", "text", "heredoc", "number", "bool", "end" or a punctuation character
     value: Any
     line: int
+    column: int
 
 
 def parse(text: str) -> Block:
     """Parse a file. Blocks of one name become a list. Raises `HclSyntaxError`."""
-    return _Parser(_tokens(text), _add).document()
+    tokens = _tokens(text, _number)
+    if "\\" in text:
+        for token in tokens:
+            if isinstance(token.value, str) and re.search("[\udc80-\udcff]", token.value):
+                raise HclSyntaxError(token.line, token.column, "a byte of the text is no character")
+    return _Parser(tokens, _add).document()
 
 
 @dataclass
@@ -85,21 +105,20 @@ class Document:
 
 
 def parse_all(text: str) -> Document:
-    """Parse a text with all values of repeated names: each name has a list. Raises `HclSyntaxError`."""
-    return Document(_Parser(_tokens(text), _append).document())
+    """Parse a text with all values of repeated names: each name has a list. Raises `HclSyntaxError`.
+
+    Numbers are `Number`s.
+    """
+    return Document(_Parser(_tokens(text, lambda number, _line, _column: Number(number)), _append).document())
 
 
 #: A name, its labels, and the value: a block is a list of these.
 Item = tuple[tuple[str, ...], Any]
 
 
-class _Label(Block):
-    """The block around a labelled one: it has the label for its only name."""
-
-
 def parse_items(text: str) -> list[Item]:
     """Parse a text into names with labels and values, in order, repeated ones too. Raises `HclSyntaxError`."""
-    return _items(_Parser(_tokens(text), _append_pair).document())
+    return _items(_Parser(_tokens(text, _number), _append_pair).document())
 
 
 def _items(tree: Block) -> list[Item]:
@@ -107,13 +126,15 @@ def _items(tree: Block) -> list[Item]:
 
 
 def _item(names: tuple[str, ...], value: Any) -> Item:
-    if isinstance(value, _Label):
+    if isinstance(value, Label):
         [(label, inner)] = value.values()
         return _item((*names, label), inner)
     return names, _items(value) if isinstance(value, Block) else value
 
 
-def _tokens(text: str) -> list[_Token]:
+def _tokens(text: str, number: Callable[[str, int, int], Any]) -> list[_Token]:
+    """`number(text, line, column)`: the value of a number."""
+    text = text.replace("\r\n", "\n")
     found: list[_Token] = []
     position, line = 0, 1
     while position < len(text):
@@ -122,95 +143,153 @@ def _tokens(text: str) -> list[_Token]:
             raise _unexpected(text, position, line)
         position = match.end()
         kind = match.lastgroup
+        if kind is None:
+            break
+        start = match.start("heredoc" if kind == "mark" else kind)
+        column = start - text.rfind("\n", 0, start)
         if kind == "plain":
-            found.append(_Token("text", match["plain"][1:-1], line))
+            found.append(_Token("text", match["plain"][1:-1], line, column))
         elif kind == "name":
-            found.append(_Token("name", match["name"], line))
+            name = match["name"]
+            is_bool = name in ("true", "false")
+            found.append(_Token("bool" if is_bool else "name", name, line, column))
         elif kind == "sign":
-            found.append(_Token(match["sign"], match["sign"], line))
+            found.append(_Token(match["sign"], match["sign"], line, column))
         elif kind == "line":
             line += 1
         elif kind == "number":
-            found.append(_Token("number", _number(match["number"], line), line))
+            found.append(_Token("number", number(match["number"], line, column), line, column))
         elif kind == "text":
-            value, position = _quoted(text, position, line)
-            found.append(_Token("text", value, line))
+            value, position = QuotedText(text, position, line, column).read()
+            found.append(_Token("text", value, line, column))
             line += text.count("\n", match.end(), position)
         elif kind == "comment":
             line += match["comment"].count("\n")
-        elif kind is not None:  # the mark of a heredoc
-            opening = match["heredoc"]
-            value, position = _heredoc(text, position, match["mark"], opening.startswith("<<-"), line)
-            found.append(_Token("text", value, line))
+        else:  # the mark of a heredoc
+            is_indented = match["heredoc"].startswith("<<-")
+            value, position = _heredoc(text, position, match["mark"], is_indented, (line, column))
+            found.append(_Token("heredoc", value, line, column))
             line += 1 + text.count("\n", match.end(), position)
-    found.append(_Token("end", None, line))
+    found.append(_Token("end", None, line, len(text) - text.rfind("\n")))
     return found
 
 
 def _unexpected(text: str, position: int, line: int) -> HclSyntaxError:
     while text[position] in _BLANKS:
         position += 1
+    column = position - text.rfind("\n", 0, position)
     if text.startswith("/*", position):
-        return HclSyntaxError(line, "the comment that begins here has no end")
-    return HclSyntaxError(line, f"{text[position]!r} is not expected here")
+        why = "the comment that begins here has no end"
+    elif text[position] == "/":
+        why = "a comment begins with # or // or /*"
+    elif text[position] == "<":
+        why = "a text of several lines begins with << or <<-, a word, and the end of the line at once"
+    elif re.match("-?0[xX]", text[position : position + 3]):
+        why = "0x is to be followed by hexadecimal digits"
+    else:
+        why = f"{text[position]!r} is not expected here"
+    return HclSyntaxError(line, column, why)
 
 
-def _number(text: str, line: int) -> int | float:
+def _number(text: str, line: int, column: int) -> int | float:
     try:
         if re.fullmatch(r"-?\d+", text):
             return parse_int(text)
         return int(text, 16) if "x" in text.lower() else parse_float(text)
     except JsonError as fault:
-        raise HclSyntaxError(line, str(fault)) from None
+        raise HclSyntaxError(line, column, str(fault)) from None
+    except ValueError:
+        raise HclSyntaxError(line, column, f"{text} is no number") from None
 
 
-def _heredoc(text: str, position: int, mark: str, indented: bool, line: int) -> tuple[str, int]:
-    end = re.compile(rf"^[ \t]*(?={re.escape(mark)}[ \t]*$)", re.MULTILINE).search(text, position)
-    if end is None:
-        raise HclSyntaxError(line, f"the text that begins here has no end: a line {mark} is missing")
+def _heredoc(text: str, position: int, mark: str, is_indented: bool, place: tuple[int, int]) -> tuple[str, int]:
+    """The lines up to `mark`, and the position after it: after `<<-` blanks have to stand before it.
+
+    The blanks before `mark` are taken from each line if all have them. Source: seen with 1.8.7.
+    """
+    blanks = "+" if is_indented else "*"
+    end = re.compile(rf"^[{_INDENT}]{blanks}(?={re.escape(mark)}\n)", re.MULTILINE).search(text, position)
+    if end is None or "\0" in text[position : end.end()]:
+        missing = f"a line of blanks and {mark}" if is_indented else f"a line {mark}"
+        raise HclSyntaxError(*place, f"the text that begins here has no end: {missing} is missing")
     value = text[position : end.end()]
-    if indented:
+    if is_indented:
+        margin = end[0]
         rows = text[position : end.start()].splitlines(keepends=True)
-        margin = min((len(row) - len(row.lstrip(" \t")) for row in rows if row.strip()), default=0)
-        value = "".join(row[margin:] for row in rows)
+        if all(row.startswith(margin) for row in rows):
+            rows = [row[len(margin) :] for row in rows]
+        value = "".join(rows)
     return value, end.end() + len(mark)
 
 
-def _quoted(text: str, position: int, line: int) -> tuple[str, int]:
-    """The text after an opening quote, and the position after the closing one. `${...}` is left unchanged."""
-    parts: list[str] = []
-    depth = 0
-    while position < len(text):
-        char = text[position]
-        if char == '"' and not depth:
-            return "".join(parts), position + 1
-        if char == "\n" and not depth:
-            break
-        if text.startswith("${", position):
-            depth += 1
-        elif char == "}" and depth:
-            depth -= 1
-        if char == "\\" and not depth:
-            escape, position = _escape(text, position + 1, line)
-            parts.append(escape)
-            continue
-        parts.append(char)
-        position += 1
-    raise HclSyntaxError(line, "the text that begins here has no closing quote")
+class QuotedText:
+    """A text in quotes, read from behind the opening one. `has_templates`: `${...}` is left unchanged."""
+
+    def __init__(self, text: str, position: int, line: int, column: int, *, has_templates: bool = True) -> None:
+        self._text = text
+        self._position = position
+        self._place = (line, column)
+        self._has_templates = has_templates
+
+    def read(self) -> tuple[str, int]:
+        """The text, and the position after the closing quote. Raises `HclSyntaxError`."""
+        text, depth = self._text, 0
+        parts: list[str] = []
+        while self._position < len(text):
+            char = text[self._position]
+            if char == '"' and not depth:
+                return _joined(parts), self._position + 1
+            if char == "\0" or (char == "\n" and not depth):
+                break
+            start = self._position
+            self._position += 1
+            if char == "\\" and self._position < len(text):
+                escaped = self._escape()
+                parts.append(text[start : self._position] if depth else escaped)
+                continue
+            if char == "$" and self._has_templates and not depth and text.startswith("{", self._position):
+                self._position += 1
+                depth = 1
+            elif depth:
+                depth += (char == "{") - (char == "}")
+            parts.append(text[start : self._position])
+        raise HclSyntaxError(*self._place, "the text that begins here has no closing quote")
+
+    def _escape(self) -> str:
+        """What the escape after a backslash stands for: a character, or a byte as `surrogateescape` has it."""
+        start = self._position
+        simple = _ESCAPES.get(self._text[start : start + 1])
+        if simple is not None:
+            self._position += 1
+            return simple
+        code = _CODE.match(self._text, start)
+        if code is None:
+            raise self._mistake(f"unknown escape \\{self._text[start : start + 1]} in a text")
+        self._position = code.end()
+        if code[0][0] in "uU":
+            number = int(code[0][1:], 16)
+            if number > 0x10FFFF:
+                raise self._mistake(f"\\{code[0]} is no character")
+            return "\ufffd" if 0xD800 <= number < 0xE000 else chr(number)
+        number = int(code[0][1:], 16) if code[0][0] == "x" else int(code[0], 8)
+        if number > 0xFF:
+            raise self._mistake(f"\\{code[0]} is no byte")
+        return chr(number) if number < 0x80 else chr(0xDC00 + number)
+
+    def _mistake(self, why: str) -> HclSyntaxError:
+        """A mistake in the escape that is being read."""
+        line = self._place[0] + self._text.count("\n", self._text.rfind('"', 0, self._position), self._position)
+        return HclSyntaxError(line, self._position - self._text.rfind("\n", 0, self._position), why)
 
 
-def _escape(text: str, position: int, line: int) -> tuple[str, int]:
-    simple = _ESCAPES.get(text[position : position + 1])
-    if simple is not None:
-        return simple, position + 1
-    code = _CODE.match(text, position)
-    if code is None:
-        raise HclSyntaxError(line, f"unknown escape \\{text[position : position + 1]} in a text")
-    digits = code[0].lstrip("uUx") if code[0][0] in "uUx" else code[0]
-    number = int(digits, 16 if code[0][0] in "uUx" else 8)
-    if number > 0x10FFFF or 0xD800 <= number < 0xE000:
-        raise HclSyntaxError(line, f"\\{code[0]} is no character")
-    return chr(number), code.end()
+def _joined(parts: list[str]) -> str:
+    """The text of characters and bytes: bytes that are UTF-8 become characters."""
+    text = "".join(parts)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    return text
 
 
 class _Parser:
@@ -231,7 +310,7 @@ class _Parser:
     def _members(self, end: str, depth: int) -> Block:
         """Parse names with values up to and including `end`."""
         if depth > DEPTH_MAX:
-            raise HclSyntaxError(self._peek().line, f"blocks may be nested {DEPTH_MAX} deep at most")
+            raise self._mistake(f"blocks may be nested {DEPTH_MAX} deep at most")
         tree = Block(self._tokens[self._next - 1].line if self._next else 1)
         while not self._accept(end):
             name = self._peek()
@@ -239,7 +318,13 @@ class _Parser:
                 raise self._error("a name" if end == "end" else 'a name or "}"')
             self._next += 1
             tree.lines.setdefault(name.value, name.line)
-            self._add(tree, name.value, self._value(depth) if self._accept("=") else self._block(depth))
+            if not self._accept("="):
+                value = self._block(depth)
+            elif end == "end" and self._peek().kind == "end":
+                break  # as in Consul: a name at the end of the file without a value is none
+            else:
+                value = self._value(depth)
+            self._add(tree, name.value, value)
             self._accept(",")
         return tree
 
@@ -247,10 +332,10 @@ class _Parser:
         """Parse `{ ... }`, optionally after labels, each of which is a block around the next."""
         label = self._peek()
         if depth > DEPTH_MAX:
-            raise HclSyntaxError(label.line, f"blocks may be nested {DEPTH_MAX} deep at most")
+            raise self._mistake(f"blocks may be nested {DEPTH_MAX} deep at most")
         if label.kind in ("text", "name"):
             self._next += 1
-            around = _Label(label.line)
+            around = Label(label.line)
             around.lines[label.value] = label.line
             self._add(around, label.value, self._block(depth + 1))
             return around
@@ -261,9 +346,9 @@ class _Parser:
     def _value(self, depth: int) -> Any:
         token = self._peek()
         self._next += 1
-        if token.kind in ("text", "number"):
+        if token.kind in ("text", "heredoc", "number"):
             return token.value
-        if token.kind == "name" and token.value in ("true", "false"):
+        if token.kind == "bool":
             return token.value == "true"
         if token.kind == "{":
             return self._members("}", depth + 1)
@@ -274,14 +359,14 @@ class _Parser:
 
     def _list(self, depth: int) -> list[Any]:
         if depth > DEPTH_MAX:
-            raise HclSyntaxError(self._peek().line, f"lists may be nested {DEPTH_MAX} deep at most")
+            raise self._mistake(f"lists may be nested {DEPTH_MAX} deep at most")
         values: list[Any] = []
         while not self._accept("]"):
+            if self._accept(","):
+                continue  # commas before, behind and in a row are ignored, as in Consul
             values.append(self._value(depth))
-            if not self._accept(",") and self._peek().kind != "]":
+            if self._peek().kind not in (",", "]"):
                 raise self._error('"," or "]"')
-            while self._accept(","):
-                pass  # several commas count as one, as in Consul
         return values
 
     def _peek(self) -> _Token:
@@ -297,7 +382,11 @@ class _Parser:
     def _error(self, expected: str) -> HclSyntaxError:
         token = self._peek()
         shown = "the end of the file" if token.kind == "end" else repr(token.value)
-        return HclSyntaxError(token.line, f"expected {expected}, not {shown}")
+        return self._mistake(f"expected {expected}, not {shown}")
+
+    def _mistake(self, why: str) -> HclSyntaxError:
+        token = self._peek()
+        return HclSyntaxError(token.line, token.column, why)
 
 
 def _add(tree: Block, name: str, value: Any) -> None:

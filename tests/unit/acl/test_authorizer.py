@@ -71,6 +71,38 @@ def test_the_same_rule_twice_denies_then_writes_then_lists_then_reads() -> None:
         ]
 
 
+def test_verbs_with_capitals_count_where_no_other_rule_of_the_name_does() -> None:
+    """As in 1.8.7, but for DENY: it counts there only where the rule is alone."""
+    verbs = ("read", "write", "deny", "READ", "Write", "DENY")
+    for one, other in product(verbs, repeat=2):
+        texts = [f'key "a" {{ policy = "{verb}" }}' for verb in (one, other)]
+        firm = [verb for verb in (one, other) if verb.islower()]
+        if "deny" in (one.lower(), other.lower()):
+            expected = DENY
+        elif firm:
+            expected = WRITE if "write" in firm else READ
+        else:
+            expected = WRITE if (one, other) == ("Write", "Write") else READ
+        compiled = authorizer_of(*texts)
+        explained = explain([("", parse(text)) for text in texts], "key", "a").level
+        assert explained is expected, (one, other)
+        assert [compiled.allows("key", "a", level) for level in (READ, WRITE)] == [
+            expected >= level for level in (READ, WRITE)
+        ], (one, other)
+    given = authorizer_of(
+        'service "w" { policy = "read" intentions = "WRITE" }', 'service "w" { policy = "read" intentions = "read" }'
+    )
+    assert not given.allows("intention", "w", WRITE)
+    assert authorizer_of('service "w" { policy = "read" intentions = "WRITE" }').allows("intention", "w", WRITE)
+
+
+def test_scalars_with_capitals_grant_nothing() -> None:
+    compiled = authorizer_of('acl = "WRITE" operator = "Read" keyring = "DENY"', default_allows=True)
+    assert not compiled.allows("acl", "", READ)
+    assert compiled.allows("operator", "", WRITE)
+    assert not compiled.allows("keyring", "", READ)
+
+
 def test_scalars_are_merged_like_rules() -> None:
     assert authorizer_of('operator = "read"', 'operator = "write"').allows("operator", "", WRITE)
     assert not authorizer_of('acl = "deny"', 'acl = "write"').allows("acl", "", READ)
