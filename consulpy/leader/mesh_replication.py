@@ -25,8 +25,11 @@ from consulpy.structs.newer_config_entry import NEWER_KINDS
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import SpecificRequest
 
-#: Between two rounds, in seconds; after failures at first, and at most.
+#: Rounds that follow each other at once in `BURST_S` seconds; more of them have pauses of `PAUSE_S` between them.
+BURST: Final = 5
+BURST_S: Final = 1.0
 PAUSE_S: Final = 0.05
+#: After failures, in seconds: at first, and at most.
 RETRY_S: Final = 1.0
 PAUSE_MOST_S: Final = 30.0
 _WAIT_NS: Final = 60 * 10**9
@@ -97,12 +100,18 @@ class MeshReplication:
 
     async def _loop(self, what: str, round_: Callable[[int], Coroutine[Any, Any, int]]) -> None:
         index, failures = 0, 0
+        rounds, since_s = 0, self._clock.seconds()
         while True:
             try:
                 index, failures = await round_(index), 0
             except RPCError as error:
                 index, failures = 0, failures + 1
                 self._say("warn", f"{what} could not be copied from {self._primary}: {error}")
+            if self._clock.seconds() - since_s >= BURST_S:
+                rounds, since_s = 0, self._clock.seconds()
+            rounds += 1
+            if not failures and rounds < BURST:
+                continue
             await pause(self._clock, backoff_s(failures, RETRY_S, PAUSE_MOST_S) if failures else PAUSE_S)
 
     async def _list(self, method: str, index: int) -> Any:

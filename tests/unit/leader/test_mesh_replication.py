@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 
 from consulpy.errors import NoPathToDatacenter
-from consulpy.leader.mesh_replication import PAUSE_S, RETRY_S, MeshReplication
+from consulpy.leader.mesh_replication import BURST, PAUSE_S, RETRY_S, MeshReplication
 from consulpy.state.commands import ConfigEntry
 from consulpy.state.config_entry import DELETE, UPSERT
 from consulpy.state.store import Store
@@ -33,6 +33,8 @@ class Datacenters:
         self.reachable = True
         self.intentions: list[Intention] = []
         self.lacking: list[str] = []
+        #: Questions that wait for a change.
+        self.waiting: list[Deferred[Any]] = []
         self.replication = MeshReplication(
             lambda: self.secondary, self.clock, "dc1", self.ask, self.submit, lambda: "secret",  # type: ignore[arg-type]
             lambda level, text: self.lines.append(f"{level}: {text}"), with_intentions=True,
@@ -43,17 +45,31 @@ class Datacenters:
         self.asked.append((method, request))
         if not self.reachable:
             return fail(NoPathToDatacenter())
+        if request.options.min_query_index > self.primary.index:
+            later: Deferred[Any] = Deferred()
+            self.waiting.append(later)
+            return later.addCallback(lambda _: self.reply(method))
+        return succeed(self.reply(method))
+
+    def reply(self, method: str) -> Any:
         reply: Any = AllEntriesReply(entries=list(self.primary.config_entries.table.all()))
         if method == "Intention.List":
             reply = IntentionsReply(intentions=self.intentions)
         reply.meta.index = self.primary.index + 1
-        return succeed(reply)
+        return reply
 
     def submit(self, command: Any) -> "Deferred[Any]":
         self.writes += 1
         return maybeDeferred(command.apply, self.secondary, self.secondary.index + 1)
 
+    def changed(self) -> None:
+        """Answer all who wait."""
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            each.callback(None)
+
     def copied(self) -> Any:
+        self.changed()
         self.clock.advance(PAUSE_S)
         return [(each.kind, each.name) for each in self.secondary.config_entries.table.all()]
 
@@ -74,6 +90,21 @@ def test_entries_come_in_an_order_that_each_chain_allows_and_go_in_the_other() -
     assert both.lines == []
 
 
+def test_a_change_right_after_another_is_copied_at_once_but_many_are_copied_together() -> None:
+    both = Datacenters()
+    both.replication.start()
+    for name in "abc":
+        put(both.primary, RESOLVER | {"Name": name})
+        both.changed()
+    assert len(list(both.secondary.config_entries.table.all())) == 3
+    asked = len(both.asked)
+    for number in range(100):
+        put(both.primary, RESOLVER | {"Name": f"n{number}"})
+        both.changed()
+    assert len(both.asked) - asked <= 2 * BURST
+    assert len(both.copied()) == 103
+
+
 def test_intentions_are_copied_with_their_ids() -> None:
     both = Datacenters()
     row = Intention("11111111-1111-1111-1111-111111111111", "", "default", "a", "default", "b", "consul", "allow")
@@ -82,6 +113,7 @@ def test_intentions_are_copied_with_their_ids() -> None:
     found = both.secondary.intentions.table.all()
     assert [(each.id, each.action, each.precedence) for each in found] == [(row.id, "allow", 9)]
     both.intentions = []
+    put(both.primary, RESOLVER)
     both.copied()
     assert list(both.secondary.intentions.table.all()) == []
 
