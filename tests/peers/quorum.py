@@ -17,6 +17,10 @@ MIXES = {
     "one real": (OWN, REAL, OWN),
     "two real": (REAL, OWN, REAL),
 }
+FIVES = {
+    "five": (OWN, OWN, OWN, OWN, OWN),
+    "five, two real": (OWN, REAL, OWN, REAL, OWN),
+}
 
 
 class Quorum:
@@ -86,7 +90,7 @@ class Quorum:
 
 
 def begun(host: Host, mix: str) -> Quorum:
-    quorum = Quorum(host, MIXES[mix])
+    quorum = Quorum(host, (MIXES | FIVES)[mix])
     for number in quorum.kinds:
         quorum.start(number)
     eventually(quorum.leader, "a leader that all name")

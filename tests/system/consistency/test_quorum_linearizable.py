@@ -8,12 +8,14 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.peers.programs import ask, eventually, hosts
-from tests.peers.quorum import MIXES, Quorum
+from tests.peers.programs import Host, ask, eventually, hosts
+from tests.peers.quorum import FIVES, MIXES, Quorum, Writer
 from tests.system.consistency.test_locks_linearizable import CLIENTS, KEYS, SEED, Clients, check_indexes
 
 pytestmark = [pytest.mark.peers]
@@ -38,6 +40,96 @@ def fault(quorum: Quorum, rng: random.Random) -> None:
     eventually(quorum.leader, "a leader that all name")
 
 
+class Faults:
+    """What happens to the servers of five, one after the other; afterwards all run again."""
+
+    def __init__(self, host: Host, quorum: Quorum) -> None:
+        self._host = host
+        self._quorum = quorum
+
+    def run(self) -> None:
+        for fault in (
+            self.two_are_killed_at_once,
+            self.a_follower_is_killed,
+            self.the_leader_is_frozen,
+            self.a_follower_leaves,
+            self.two_followers_are_frozen,
+            self.the_leader_is_stopped,
+            self.all_are_killed,
+        ):
+            time.sleep(1)
+            fault()
+            eventually(self._quorum.leader, f"a leader that all name, after {fault.__name__}")
+
+    def _leader_and_followers(self) -> tuple[int, list[int]]:
+        leader = int(eventually(self._quorum.leader, "a leader"))
+        return leader, [number for number in self._quorum.running if number != leader]
+
+    def _kill(self, *numbers: int) -> None:
+        for number in numbers:
+            self._quorum.running[number].process.kill()
+        time.sleep(1)
+        for number in numbers:
+            self._quorum.running[number].close()
+            self._quorum.start(number)
+
+    def _freeze(self, *numbers: int) -> None:
+        for number in numbers:
+            self._quorum.running[number].process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        for number in numbers:
+            self._quorum.running[number].process.send_signal(signal.SIGCONT)
+
+    def two_are_killed_at_once(self) -> None:
+        leader, followers = self._leader_and_followers()
+        self._kill(leader, followers[0])
+
+    def a_follower_is_killed(self) -> None:
+        self._kill(self._leader_and_followers()[1][1])
+
+    def the_leader_is_frozen(self) -> None:
+        self._freeze(self._leader_and_followers()[0])
+
+    def two_followers_are_frozen(self) -> None:
+        self._freeze(*self._leader_and_followers()[1][:2])
+
+    def a_follower_leaves(self) -> None:
+        number = self._leader_and_followers()[1][0]
+        program = self._quorum.running[number]
+        self._host.run("consulpy", "leave", f"-http-addr={self._quorum.address(number)}:8500")
+        program.wait()
+        self._quorum.start(number)
+
+    def the_leader_is_stopped(self) -> None:
+        number = self._leader_and_followers()[0]
+        self._quorum.running[number].terminate()
+        self._quorum.start(number)
+
+    def all_are_killed(self) -> None:
+        self._kill(*self._quorum.running)
+
+
+@pytest.mark.parametrize(("mix", "how"), [("five", ""), ("five, two real", "consistent")])
+def test_five_servers_have_one_order_for_each_key_whatever_befalls_two_of_them(
+    tmp_path: Path, mix: str, how: str
+) -> None:
+    """And when all are killed at once. What was acknowledged is on every server afterwards."""
+    print(f"CONSULPY_SEED={SEED}")
+    with hosts(tmp_path, None) as (host,):
+        quorum = Quorum(host, FIVES[mix])
+        for number in quorum.kinds:
+            quorum.start(number)
+        eventually(quorum.leader, "a leader that all name")
+        with load(quorum, how) as clients:
+            writer = Writer(quorum)
+            writer.start()
+            Faults(host, quorum).run()
+            time.sleep(1)
+            writer.stop()
+        writer.check()
+    check(clients)
+
+
 @pytest.mark.parametrize(("mix", "how"), [("own", ""), ("own", "consistent"), ("one real", "consistent")])
 def test_a_quorum_has_one_order_for_each_key(tmp_path: Path, mix: str, how: str) -> None:
     print(f"CONSULPY_SEED={SEED}")
@@ -47,23 +139,32 @@ def test_a_quorum_has_one_order_for_each_key(tmp_path: Path, mix: str, how: str)
         for number in quorum.kinds:
             quorum.start(number)
         eventually(quorum.leader, "a leader that all name")
-        for key in KEYS:
-            eventually(lambda key=key: ask(quorum.url(1, f"kv/{key}"), "PUT", b"0"), "written")
-        clients = Clients(tuple(f"{quorum.address(number)}:8500" for number in quorum.kinds), how)
-        threads = [threading.Thread(target=clients.run, args=(number,), daemon=True) for number in range(CLIENTS)]
-        for thread in threads:
-            thread.start()
-        for _ in range(FAULTS):
-            time.sleep(0.5 + rng.random())
-            fault(quorum, rng)
-        time.sleep(0.5)
-        clients.done.set()
-        for thread in threads:
-            thread.join(10)
-    assert not clients.faults
+        with load(quorum, how) as clients:
+            for _ in range(FAULTS):
+                time.sleep(0.5 + rng.random())
+                fault(quorum, rng)
+            time.sleep(0.5)
+    check(clients)
+
+
+@contextmanager
+def load(quorum: Quorum, how: str) -> Iterator[Clients]:
+    """Clients of all servers, while this lasts."""
     for key in KEYS:
-        history = clients.history[key]
-        assert len(history) > 100
+        eventually(lambda key=key: ask(quorum.url(1, f"kv/{key}"), "PUT", b"0"), "written")
+    clients = Clients(tuple(f"{quorum.address(number)}:8500" for number in quorum.kinds), how)
+    threads = [threading.Thread(target=clients.run, args=(number,), daemon=True) for number in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    yield clients
+    clients.done.set()
+    for thread in threads:
+        thread.join(10)
+
+
+def check(clients: Clients) -> None:
+    assert not clients.faults
+    assert all(len(clients.history[key]) > 100 for key in KEYS)
     check_indexes(clients)
     check_writes(clients)
 

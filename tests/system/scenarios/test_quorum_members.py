@@ -175,8 +175,7 @@ def test_a_quorum_over_tls(host: Host, mix: str) -> None:
 
 
 def test_five_servers_of_both_kinds_outlive_two(host: Host) -> None:
-    MIXES["five"] = (OWN, REAL, OWN, REAL, OWN)
-    quorum = begun(host, "five")
+    quorum = begun(host, "five, two real")
     writer = Writer(quorum)
     writer.start()
     for _ in range(2):
