@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 from twisted.application import service
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import globalLogBeginner
 from twisted.python import usage
 
@@ -102,7 +103,8 @@ class AgentService(service.Service):
         """Stop the reactor."""
         self.exit_status = exit_status
         if self._reactor.running:
-            self._reactor.stop()
+            with suppress(ReactorNotRunning):  # a second signal while it stops
+                self._reactor.stop()
 
     def _listen_to_signals(self) -> None:
         config = self._config

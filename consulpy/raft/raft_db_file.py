@@ -50,11 +50,10 @@ def read_real_server(data_dir: Path) -> RealServer:
         if (folder / name).exists():
             raise ConfigError(f"{folder / name} belongs to a newer version of Consul, whose log is not read: {_ADVICE}")
     try:
-        with (folder / "raft.db").open("rb") as file:
-            hard_state, entries = read_raft_db(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
-    except (OSError, ValueError, WireError) as error:
-        raise ConfigError(f"{folder / 'raft.db'} cannot be read ({error}): {_ADVICE}") from None
-    snapshot, records = _newest_snapshot(folder / "snapshots")
+        hard_state, entries = _log(folder / "raft.db")
+        snapshot, records = _newest_snapshot(folder / "snapshots")
+    except PermissionError as error:
+        raise ConfigError(f"{error.filename} may not be read by this user: change its owner") from None
     first = entries[0].index if entries else 0
     reached = snapshot.index if snapshot is not None else 0
     if first > reached + 1:
@@ -74,10 +73,20 @@ def set_aside(data_dir: Path) -> Path:
 _ADVICE: Final = "remove this server from the quorum, move its data directory away, and let it join as a new one"
 
 
+def _log(path: Path) -> tuple[HardState, list[LogEntry]]:
+    try:
+        with path.open("rb") as file:
+            return read_raft_db(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+    except PermissionError:
+        raise
+    except (OSError, ValueError, WireError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}): {_ADVICE}") from None
+
+
 def _newest_snapshot(folder: Path) -> tuple[SnapshotMeta | None, list[bytes]]:
     found = []
-    for each in folder.glob("*-*-*"):
-        if each.is_dir() and not each.name.endswith(".tmp"):
+    for each in folder.iterdir() if folder.exists() else ():  # `glob` passes over a folder that may not be read
+        if each.match("*-*-*") and each.is_dir() and not each.name.endswith(".tmp"):
             meta = _meta(each)
             if meta is not None:
                 found.append((meta.term, meta.index, each.name, meta))
@@ -85,6 +94,8 @@ def _newest_snapshot(folder: Path) -> tuple[SnapshotMeta | None, list[bytes]]:
         try:
             with (folder / name / archive.STATE).open("rb") as file:
                 return meta, [record for record, _ in archive.records_in([file])]
+        except PermissionError:
+            raise
         except (OSError, ConsulpyError):
             continue  # a broken one may be the newest: the one before it is whole
     return None, []
@@ -99,5 +110,7 @@ def _meta(folder: Path) -> SnapshotMeta | None:
             Server(each["Address"], each["ID"], each.get("Suffrage", 0)) for each in meta["Configuration"]["Servers"]
         ]
         return SnapshotMeta(meta["Index"], meta["Term"], Configuration(servers), meta["ConfigurationIndex"])
+    except PermissionError:
+        raise
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -55,7 +55,9 @@ def test_a_program_tells_its_whole_life(tmp_path: Path, way: list[str]) -> None:
         assert [unit.next(), unit.next()] == ["RELOADING=1", "READY=1"]
         unit.program.process.send_signal(signal.SIGTERM)
         assert unit.next() == "STOPPING=1"
+        unit.program.process.send_signal(signal.SIGTERM)
         unit.program.wait()
+        assert "Traceback" not in unit.program.output, "a second signal while it stops"
 
 
 def test_an_agent_that_waits_for_another_is_ready_when_that_is_there(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ class Plan:
     quiet_s: float = 25.0
     #: Whether operators restore snapshots (of real servers some diverge then).
     restores: bool = False
+    #: Whether each new leader is told at once to change the configuration, and many that do are cut off then.
+    hastens: bool = False
 
 
 class World:
@@ -66,6 +68,7 @@ class World:
         #: How many states operators were told to be restored.
         self.restored = 0
         self._count = 0
+        self._hastened = 0
         for name in names:
             self.boot(name)
         first = Configuration([Server(_address(name), name) for name in names[: plan.servers]])
@@ -179,6 +182,10 @@ class World:
             leader.change_configuration(lambda now: now.with_voter(name, _address(name)), lambda _: None)
         elif len(leader.latest.voters) > 2:
             leader.change_configuration(lambda now: now.without(name), lambda _: None)
+        if self.plan.hastens and self.rng.random() < 0.5:
+            self.note(f"{leader.server_id} is cut off")
+            self.network.partition({leader.address})
+            self.clock.callLater(self.rng.choice([1.5, 4.0]), self.network._cut.clear)
 
     # -- clients (9: linearizability, by the index at which a write happened and a read was made)
 
@@ -186,6 +193,9 @@ class World:
         rng = self.rng
         node = rng.choice(list(self.nodes.values()))
         leader = self.leader()
+        if self.plan.hastens and leader is not None and leader.term > self._hastened:
+            self._hastened = leader.term
+            self._change(leader)
         if leader is not None and rng.random() < 0.7:
             node = leader
         asks = rng.choice([self._write, self._write, self._write, self._consistent_read, self._default_read])
@@ -271,6 +281,8 @@ class World:
         deadline_s = clock.seconds() + self.plan.quiet_s
         written: list[Any] = []
         while not written:
+            if clock.seconds() >= deadline_s and self._newer_ones_are_stuck():
+                return
             self.checker.demand(clock.seconds() < deadline_s, "no write succeeds after the faults have stopped")
             leader = self.leader()
             if leader is not None:
@@ -292,6 +304,19 @@ class World:
         )
         for _, _, index in self.handle_ack:
             self.checker.demand(index in self.checker.commands, f"the acknowledged write {index} is lost")
+
+    def _newer_ones_are_stuck(self) -> bool:
+        """Whether raft 1.7 keeps itself from electing: Go's limit, not ours.
+
+        One whose vote is needed refuses the only one whose log is new enough, since a configuration that was never
+        committed, and that the other one has not, leaves that one out.
+        """
+        newer = [node for node in self.nodes.values() if isinstance(node, NewerServer)]
+        newest = max(self.nodes.values(), key=lambda node: (node.log_term(node.last_index) or 0, node.last_index))
+        return newest in newer and any(
+            node.clock.seconds() - node.refused_stranger_s < 3.0 and not node.latest.is_voter(newest.server_id)
+            for node in newer
+        )
 
     def _all_caught_up(self, index: int) -> bool:
         leader = self.leader()

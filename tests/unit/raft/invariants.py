@@ -121,6 +121,7 @@ class Checker:
 
     def elected(self, node: Any) -> None:
         self.elections += 1
+        self._has_the_configuration_of_its_log(node)
         first = node.disk.snapshot.index if node.disk.snapshot is not None else 0
         first_term = node.disk.snapshot.term if node.disk.snapshot is not None else 0
         for index, term in self.committed.items():
@@ -135,6 +136,20 @@ class Checker:
                     node.log_term(index) == term,
                     f"{node.server_id} leads in term {node.term} without the committed entry {index} of term {term}",
                 )
+
+    def _has_the_configuration_of_its_log(self, node: Any) -> None:
+        """6: it was elected by the newest one that it has, and by none that was cut."""
+        start = node.disk.snapshot.index if node.disk.snapshot is not None else 0
+        for index in range(node.last_index, start, -1):
+            entry = self.entries.get((index, node.log_term(index)))
+            if entry is not None and entry[0] == CONFIGURATION:
+                break
+        else:
+            index = start
+        has_it = node.latest_index == index if index > start else node.latest_index <= start
+        self.demand(
+            has_it, f"{node.server_id} leads by the configuration at {node.latest_index}, its log has one at {index}"
+        )
 
     # 4, 5: state machine safety, commit index
 

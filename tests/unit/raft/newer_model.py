@@ -15,6 +15,9 @@ from tests.unit.raft.go_model import E, GoServer
 class NewerServer(GoServer):
     """One server of raft 1.7."""
 
+    #: When it last refused a pre-vote of a server that its newest configuration, perhaps never to be committed, lacks.
+    refused_stranger_s = -1e9
+
     def _stand(self, *, transfer: bool) -> None:
         if transfer:
             super()._stand(transfer=True)
@@ -69,6 +72,7 @@ class NewerServer(GoServer):
         reply = RequestPreVoteReply(addr=self.address, id=self.server_id, term=self.term)
         known = {server.id for server in self.latest.servers}
         if known and request.id not in known:
+            self.refused_stranger_s = self.clock.seconds()
             return reply
         if self.leader and self.leader != request.addr:
             return reply

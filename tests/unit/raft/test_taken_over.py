@@ -1,7 +1,9 @@
 """What a server takes over: the log of a server alone of an earlier version, and a real server's directory."""
 
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +54,9 @@ def test_a_single_servers_file_is_taken_over_whole(path: Path, single_server: St
         LogStore(str(path), lambda level, text: None)
 
 
-def test_a_real_servers_directory_is_adopted(tmp_path: Path) -> None:
+@pytest.fixture
+def real_server(tmp_path: Path) -> Path:
+    """A real server's directory: its newest snapshot is broken."""
     folder = tmp_path / "raft"
     snapshots = folder / "snapshots"
     for name, index, is_whole in (("3-40-1", 40, True), ("4-45-2", 45, True), ("4-46-3", 46, False)):
@@ -66,8 +70,12 @@ def test_a_real_servers_directory_is_adopted(tmp_path: Path) -> None:
         meta = {"Index": index, "Term": term, "Configuration": {"Servers": servers}, "ConfigurationIndex": 1}
         (snapshots / name / "meta.json").write_text(json.dumps(meta | {"Size": len(state)}))
     (folder / "raft.db").write_bytes(RAFT_DB)
-    assert is_real_server(tmp_path)
-    found = read_real_server(tmp_path)
+    return tmp_path
+
+
+def test_a_real_servers_directory_is_adopted(tmp_path: Path, real_server: Path) -> None:
+    assert is_real_server(real_server)
+    found = read_real_server(real_server)
     assert found.snapshot == SnapshotMeta(45, 4, CONFIGURATION_OF_ONE, 1)
 
     opened = Opened(tmp_path / "log.sqlite")
@@ -95,6 +103,31 @@ def test_a_real_servers_log_that_cannot_be_read_is_left_alone(tmp_path: Path) ->
     with pytest.raises(ConfigError, match="newer version"):
         read_real_server(tmp_path)
     assert (tmp_path / "raft" / "raft.db").read_bytes() == RAFT_DB
+
+
+@pytest.mark.parametrize(
+    "name", ["raft.db", "snapshots", "snapshots/4-45-2/meta.json", "snapshots/4-45-2/state.bin", "snapshots/3-40-1"]
+)
+def test_what_this_user_may_not_read_is_neither_broken_nor_missing(
+    real_server: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It is not advised to give the data up, nor gone on from an older snapshot."""
+    denied = real_server / "raft" / name
+
+    def deny(method: str) -> None:
+        given = getattr(Path, method)
+
+        def checked(self: Path, *arguments: Any, **keywords: Any) -> Any:
+            if self == denied or denied in self.parents:
+                raise PermissionError(errno.EACCES, "Permission denied", str(self))
+            return given(self, *arguments, **keywords)
+
+        monkeypatch.setattr(Path, method, checked)
+
+    deny("open")
+    deny("iterdir")
+    with pytest.raises(ConfigError, match=f"{denied}.* may not be read by this user: change its owner"):
+        read_real_server(real_server)
 
 
 @pytest.mark.parametrize("name", ["raft/raft.db", "raft/wal/00000000.wal", "raft/snapshots/2-7-1/meta.json"])
