@@ -26,6 +26,10 @@ _SET_UP = (
     "link set eth1 up",
 )
 
+# Else each program that a test starts would compile the whole package again, and each worker rewrite all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A busy machine is no fault of an example; each test has pytest's time limit.
 hypothesis_settings.register_profile(
     "consulpy", deadline=None, max_examples=cases(100), suppress_health_check=[HealthCheck.too_slow]

@@ -6,11 +6,12 @@ from consulpy.acl.explain import explain as decide
 from consulpy.acl.identities import node_identity, service_identity
 from consulpy.acl.levels import NAMED, SCALARS, Level
 from consulpy.acl.rules import InvalidRules, Rules, parse
+from consulpy.acl.templates import TEMPLATES
 from consulpy.acl.translate import translate
 from consulpy.cli import acl_show
 from consulpy.cli.acl_common import USES_SERVERS, Json, part, saying, token_id, value_of
 from consulpy.cli.command import Invocation, command, group
-from consulpy.cli.format import FORMAT
+from consulpy.cli.format import FORMAT, as_json
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
 from consulpy.errors import ConfigError
@@ -159,6 +160,7 @@ for no.
     $ consulpy acl explain 986193 key write config/web
     $ consulpy acl explain self operator read
 """,
+    flags=[FORMAT],
     **USES_SERVERS,
 )
 def explain(given: Invocation) -> int:
@@ -180,6 +182,11 @@ def explain(given: Invocation) -> int:
         policies = _policies(given, token, datacenter)
     decision = decide(policies, kind, name, default_allows=default == "allow")
     allowed = decision.level >= level
+    if given.values["format"] == "json":
+        found = {"Allowed": allowed, "Kind": kind, "Name": name, "Access": wanted}
+        found |= {"Rule": decision.rule, "Policy": decision.policy, "DefaultPolicy": default}
+        given.out(as_json(found))
+        return 0 if allowed else 1
     what = kind if kind in SCALARS else f"{kind} {name!r}"
     given.out(f"{'allowed' if allowed else 'denied'}: {wanted} {printable(what)}")
     if decision.rule:
@@ -209,6 +216,11 @@ def _policies(given: Invocation, token: Json, datacenter: str) -> list[tuple[str
             name = each["NodeName"]
             if each.get("Datacenter") == datacenter:
                 found.append((f"node identity {name} of {holder}", node_identity(name)))
+        for each in row.get("TemplatedPolicies") or ():
+            template = TEMPLATES.get(each["TemplateName"])
+            if template is not None and datacenter in (each.get("Datacenters") or [datacenter]):
+                rules = template.rules((each.get("TemplateVariables") or {}).get("Name", ""))
+                found.append((f"templated policy {template.name} of {holder}", _parsed(rules)))
     return found
 
 

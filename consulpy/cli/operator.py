@@ -321,6 +321,7 @@ Consul Enterprise.
         Flag("all-datacenters", "Display service counts from all known datacenters.", switch, default=False),
         Flag("only-billable", "Display only billable service info.", switch, default=False),
         Flag("only-connect", "Display only Connect service info.", switch, default=False),
+        FORMAT,
     ],
     uses_agent=True,
     uses_servers=True,
@@ -336,6 +337,9 @@ def usage_instances(given: Invocation) -> int:
     except ClientError as error:
         say(error, "Error fetching usage information")
         return 1
+    if given.values["format"] == "json":
+        given.out(as_json(found))
+        return 0
     if not given.values["only-connect"]:
         given.out(
             "Billable Service Instances Total: " + str(sum(each["BillableServiceInstances"] for each in found.values()))
