@@ -12,7 +12,7 @@ from report import Row, Sample
 from task import Group, Settings, Task
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Request
 
 CHROMIUM = shutil.which("chromium") or "chromium"
 #: Every tool of the benchmark is asked for by `PACKAGES`; this one only when its rows are chosen.
@@ -58,20 +58,17 @@ class Subject:
         try:
             page = context.new_page()
             page.add_init_script(WATCH)
-            files: list[int] = []
-
-            def finished(request: Any) -> None:
-                if "/v1/" not in request.url:
-                    files.append(request.sizes()["responseBodySize"])
-
-            page.on("requestfinished", finished)
+            finished: list[Request] = []
+            page.on("requestfinished", lambda request: finished.append(request))
             page.goto(f"http://{self.agent.address}:8500/ui/dc1/services")
             page.wait_for_selector('a[href*="/services/service-"]', timeout=PATIENCE_MS)
             page.wait_for_timeout(200)
-            seen, sizes = len(files), sum(files)  # what is fetched for later views is not of the first one
+            # What is fetched for later views is not of the first one. Sizes are asked for here: a handler that asks
+            # might still wait when the page closes.
+            files = [request for request in finished if "/v1/" not in request.url]
             return {
-                "bytes": sizes,
-                "files": seen,
+                "bytes": sum(request.sizes()["responseBodySize"] for request in files),
+                "files": len(files),
                 "rows": page.evaluate("window.firstRowsMs"),
                 "elements": page.evaluate("document.getElementsByTagName('*').length"),
                 "filter": page.evaluate(FILTER),

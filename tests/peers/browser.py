@@ -33,7 +33,7 @@ AXE: Final = (
 SERIOUS: Final = ("serious", "critical")
 #: Milliseconds for what a page does; long, because tests share the machine.
 TIMEOUT_MS: Final = 60_000
-#: The file that is fetched last: the last one of `PAGES` in the page's app.js.
+#: The file that is fetched last: the last one of `LATER` in the page's app.js.
 LAST_PAGE: Final = "/pages/missing.js"
 WIDE: Final = {"width": 1280, "height": 800}
 NARROW: Final = {"width": 360, "height": 740}

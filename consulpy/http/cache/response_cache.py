@@ -44,7 +44,7 @@ PROTOCOL: Final = b"HTTP/1.1\r\n"
 STORE_ROUTES: Final = (
     "/v1/catalog/nodes", "/v1/catalog/services", "/v1/catalog/service/", "/v1/catalog/connect/", "/v1/catalog/node/",
     "/v1/catalog/node-services/", "/v1/health/node/", "/v1/health/checks/", "/v1/health/state/", "/v1/health/service/",
-    "/v1/health/connect/", "/v1/kv/",
+    "/v1/health/connect/", "/v1/kv/", "/v1/internal/ui/nodes", "/v1/internal/ui/node/", "/v1/internal/ui/services",
 )  # fmt: skip
 #: Those that the agent cache of a client agent can validate: the kind of their cache tag.
 _TAG_KINDS: Final = {

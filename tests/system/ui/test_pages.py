@@ -3,10 +3,10 @@
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Request, expect
 
 from tests.peers.browser import NARROW, WIDE, Visitor, visitor
 from tests.system.ui.conftest import Cluster
@@ -117,13 +117,9 @@ def test_the_first_view_is_small(browser: "Browser", cluster: Cluster) -> None:
 
 
 def first_view(see: Visitor) -> None:
-    sizes: dict[str, int] = {}
-
-    def note(response: Any) -> None:
-        if response.url.startswith(see.base):
-            sizes[response.url] = response.request.sizes()["responseBodySize"]
-
-    see.page.on("requestfinished", lambda request: note(request.response()))
+    finished: list[Request] = []
+    see.page.on("requestfinished", lambda request: finished.append(request))
     see.go("dc1/services").get_by_role("row").filter(has_text="web").wait_for()
+    sizes = {each.url: each.sizes()["responseBodySize"] for each in finished if each.url.startswith(see.base)}
     assert sum(sizes.values()) < 60_000, sizes
     assert len(sizes) <= 10, sorted(sizes)

@@ -26,6 +26,7 @@ READS = (
     "/v1/health/state/passing", "/v1/health/service/web", "/v1/health/service/web?passing", "/v1/health/connect/web",
     "/v1/kv/a", "/v1/kv/a?raw", "/v1/kv/?recurse", "/v1/kv/a?keys&separator=/", "/v1/status/leader",
     "/v1/status/peers", "/v1/catalog/services?stale", "/v1/catalog/nodes?consistent",
+    "/v1/internal/ui/services?dc=dc1", "/v1/internal/ui/nodes?dc=dc1", "/v1/internal/ui/node/n1?dc=dc1",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 /** Filter, order and stillness of lists. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { filterRows, hold, isCovered, parseFilter, sortRows, windowOf } from '../../../consulpy/ui/static/assets/list.js';
+import { byName, filterRows, hold, isCovered, parseFilter, sortRows, windowOf } from '../../../consulpy/ui/static/assets/list.js';
 
 const row = (name, state, tag = [], node = []) => ({
   key: name,
@@ -51,6 +51,37 @@ test('the worst first, then by name with numbers in their order', () => {
     sortRows(many, columns, 'size:desc').map((each) => each.name),
     ['n10', 'n1', 'n9', 'z'],
   );
+});
+
+test('names of ASCII are in the order that a collator gives them', () => {
+  const collator = new Intl.Collator('en', { numeric: true });
+  const letters = 'abz-._/0129';
+  let seed = 7;
+  const random = (below) => (seed = (seed * 48271) % 2147483647) % below;
+  const words = Array.from({ length: 3000 }, () =>
+    Array.from({ length: 1 + random(9) }, () => letters[random(letters.length)]).join(''),
+  );
+  const found = byName([...new Set(words)].map((name) => row(name, 'passing'))).map((each) => each.name);
+  for (const [at, name] of found.slice(1).entries())
+    assert.ok(collator.compare(found[at], name) <= 0, `${found[at]} stands before ${name}`);
+});
+
+test('other names stand where their language has them', () => {
+  const named = ['z', 'Äpfel', 'b', 'apfel2', 'apfel10'].map((name) => row(name, 'passing'));
+  assert.deepEqual(
+    byName(named).map((each) => each.name),
+    ['Äpfel', 'apfel2', 'apfel10', 'b', 'z'],
+  );
+});
+
+test('an order of a column keeps equal rows in the order of their names', () => {
+  const many = ['n3', 'n1', 'n2'].map((name) => row(name, 'passing'));
+  const columns = [{ id: 'same', sort: () => 0 }];
+  for (const sort of ['same:asc', 'same:desc'])
+    assert.deepEqual(
+      sortRows(many, columns, sort).map((each) => each.name),
+      ['n1', 'n2', 'n3'],
+    );
 });
 
 test('what is read stays: rows that would come or move wait', () => {

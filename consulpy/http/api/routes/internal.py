@@ -44,6 +44,8 @@ async def node(agent: "AgentInterface", request: Request) -> Response:
 
 #: The metadata of a service that says which program registered it.
 EXTERNAL_SOURCE: Final = "external-source"
+#: Where a summary counts the checks of a state; those of all other states are critical.
+_COUNTS: Final = {PASSING: "ChecksPassing", WARNING: "ChecksWarning"}
 
 
 def _empty(name: str, kind: str) -> dict[str, Any]:
@@ -69,16 +71,18 @@ def summaries(rows: Iterable[CheckServiceNode | ServiceDumpRow]) -> list[dict[st
         if row.service is None or row.node is None:
             continue
         service = row.service
-        one = found.setdefault(service.service, _empty(service.service, service.kind))
+        one = found.get(service.service)
+        if one is None:
+            one = found[service.service] = _empty(service.service, service.kind)
         one["Tags"].update(service.tags or ())
         one["Nodes"].append(row.node.node)
         one["InstanceCount"] += 1
         if service.kind == CONNECT_PROXY:
             one["ProxyFor"].setdefault(service.proxy.destination_service_name)
-        one["ExternalSources"].update(filter(None, ((service.meta or {}).get(EXTERNAL_SOURCE),)))
+        if service.meta and service.meta.get(EXTERNAL_SOURCE):
+            one["ExternalSources"].add(service.meta[EXTERNAL_SOURCE])
         for check in row.checks or ():
-            state = {PASSING: "ChecksPassing", WARNING: "ChecksWarning"}.get(check.status, "ChecksCritical")
-            one[state] += 1
+            one[_COUNTS.get(check.status, "ChecksCritical")] += 1
     return [_summary(found[name]) for name in sorted(found)]
 
 

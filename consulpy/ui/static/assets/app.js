@@ -9,30 +9,34 @@ import { Feed, sleep } from './live.js';
 import { currentToken, get, withQuery } from './api.js';
 import { hidden, trouble } from './trouble.js';
 import { View } from './view.js';
+import { page as nodes } from './pages/nodes.js';
+import { page as overview } from './pages/overview.js';
+import { page as services } from './pages/services.js';
 
-/** The module of each page. */
-const PAGES = {
-  overview: 'overview',
-  services: 'services',
-  service: 'service',
-  instance: 'instance',
-  nodes: 'nodes',
-  node: 'node',
-  keys: 'keys',
-  key: 'key',
-  intentions: 'intentions',
-  intention: 'intention',
-  acls: 'acls',
-  acl: 'acl',
-  setting: 'setting',
-  servers: 'servers',
-  map: 'map',
-  events: 'events',
-  sessions: 'sessions',
-  queries: 'queries',
-  agent: 'agent',
-  missing: 'missing',
-};
+/** Pages that are fetched with this file: visits begin with them. */
+const AT_ONCE = { overview, services, nodes };
+/** The others; each is a module of its name. */
+const LATER = [
+  'service',
+  'instance',
+  'node',
+  'keys',
+  'key',
+  'intentions',
+  'intention',
+  'acls',
+  'acl',
+  'setting',
+  'servers',
+  'map',
+  'events',
+  'sessions',
+  'queries',
+  'agent',
+  'missing',
+];
+
+const load = async (page) => (await import(`./pages/${page}.js`)).page;
 
 const STORE = 'consulpy-settings';
 const outside = { get, now: () => performance.now(), sleep, random: Math.random };
@@ -126,9 +130,9 @@ class App {
     addEventListener('beforeunload', (event) => this._isUnsaved() && event.preventDefault());
     addEventListener('pagehide', () => this._showOrHide(true));
     history.scrollRestoration = 'manual';
+    this._arrive(false); // first: what the page shows is asked for before what is around it
     this.self.start();
     this.datacenters.start();
-    this._arrive(false);
     setInterval(() => document.hidden || this.schedule(), 15000); // relative times grow older
     setTimeout(() => this._prepare(), 1500);
   }
@@ -136,7 +140,7 @@ class App {
   /** Everything else is fetched while nothing happens: the page must work when the agent does not. */
   async _prepare() {
     await import('./keys.js').then((keys) => keys.listen(this)).catch(() => setTimeout(() => this._prepare(), 5000));
-    for (const page of new Set(Object.values(PAGES))) await import(`./pages/${page}.js`).catch(() => {});
+    for (const page of LATER) await load(page).catch(() => {});
   }
 
   /** Go to a page; `path` is without the content path. */
@@ -177,9 +181,9 @@ class App {
       page =
         route.page === ''
           ? { title: () => 'Overview', render: () => html`<h1>Overview</h1>` }
-          : (await import(`./pages/${PAGES[route.page]}.js`)).default;
+          : (AT_ONCE[route.page] ?? (await load(route.page)));
     } catch {
-      page = (await import('./pages/missing.js').catch(() => ({ default: UNREACHABLE }))).default;
+      page = await load('missing').catch(() => UNREACHABLE);
     }
     if (arrival !== this._arrival) return undefined;
     if (isMove && this._isUnsaved() && !(await this._mayLeave())) {
@@ -193,8 +197,8 @@ class App {
     } catch (error) {
       this.view = new View(this, route, broken(error)); // a name that no address can hold
     }
-    this._watchLeader(route.dc);
     this.view.start();
+    this._watchLeader(route.dc);
     this._restore = y;
     this.drawNow();
     if (isMove) {

@@ -81,7 +81,7 @@ function form(view) {
   </form>`;
 }
 
-export default {
+export const page = {
   title: ({ kind, id }) => `${id === null ? 'New' : visible(id)} ${KINDS[kind].one} - ACL`,
   isUnsaved: (view) => isDirty(view.state),
   start(view) {

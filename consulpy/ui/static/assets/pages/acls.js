@@ -42,7 +42,7 @@ function rows(route, items) {
   });
 }
 
-export default {
+export const page = {
   title: (route) => `${route.kind[0].toUpperCase()}${route.kind.slice(1)} - ACL`,
   start(view) {
     const { one } = KINDS[view.route.kind];

@@ -166,7 +166,7 @@ function metrics(view) {
   });
 }
 
-export default {
+export const page = {
   title: (route) => `${route.tab[0].toUpperCase()}${route.tab.slice(1)} - Agent`,
   feeds: (route) =>
     ({

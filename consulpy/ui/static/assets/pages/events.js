@@ -37,7 +37,7 @@ const line = (view, { atMs, change, event }) => html`<li>
   <span>${change ? html`${anchor(to.node(view.route.dc, change.Name), name(change.Name))} ${change.Peer && change.Peer !== change.Name ? html`by ${name(change.Peer)}` : nothing} <span class="muted">${name(change.Detail)}</span>` : html`<bdi>${payload(event)}</bdi> <span class="muted mono">${name(event.ID)}</span>`}</span>
 </li>`;
 
-export default {
+export const page = {
   title: () => 'Events',
   feeds: () => ({ changes: { path: '/v1/agent/timeline', optional: true }, events: '/v1/event/list' }),
   changed: collect,

@@ -54,7 +54,7 @@ function draw(view, node) {
     }[route.tab]()}`;
 }
 
-export default {
+export const page = {
   title: (route) => `${visible(route.id)} - Services`,
   feeds: (route) => ({ node: path(route) }),
   render(view) {

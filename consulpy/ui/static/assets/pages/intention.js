@@ -73,7 +73,7 @@ function form(view) {
   </form>`;
 }
 
-export default {
+export const page = {
   title: (route) => `${route.id === null ? 'New intention' : 'Intention'} - Intentions`,
   feeds: (route) => (route.id === null ? {} : { intention: path(route) }),
   isUnsaved: (view) => isDirty(view.state),

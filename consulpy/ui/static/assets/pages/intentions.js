@@ -32,7 +32,7 @@ const columns = [
     id: 'destination',
     title: 'Destination',
     cell: (row) => html`<span aria-hidden="true">→ </span>${every(row.destination)}`,
-    sort: (a, b) => (a.destination < b.destination ? -1 : 1),
+    sort: (a, b) => (a.destination < b.destination ? -1 : a.destination > b.destination ? 1 : 0),
   },
   { id: 'precedence', title: 'Precedence', cell: (row) => row.precedence, sort: (a, b) => b.precedence - a.precedence },
   {
@@ -57,7 +57,7 @@ const rows = (dc, intentions) =>
     text: `${each.SourceName} ${each.DestinationName} ${each.Action} ${each.Description ?? ''}`.toLowerCase(),
   }));
 
-export default {
+export const page = {
   title: () => 'Intentions',
   feeds: (route) => ({ intentions: path(route.dc) }),
   start(view) {

@@ -242,7 +242,7 @@ function content(view) {
     }`;
 }
 
-export default {
+export const page = {
   title: (route) => `${route.key === null ? 'New key' : visible(route.key)} - Key/Value`,
   feeds: (route) => (route.key !== null && isReachable(route.key) ? { key: keyPath(route.key, { dc: route.dc }) } : {}),
   changed: arrived,

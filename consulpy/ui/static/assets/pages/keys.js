@@ -93,7 +93,7 @@ async function removeFolder(view) {
     );
 }
 
-export default {
+export const page = {
   title: (route) => (route.folder ? `${visible(route.folder)} - Key/Value` : 'Key/Value'),
   feeds: (route) => (isPlain(route.folder) ? { keys: path(route) } : {}),
   start(view) {

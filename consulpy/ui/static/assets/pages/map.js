@@ -58,7 +58,7 @@ function rows(dc, coordinates, from) {
   }));
 }
 
-export default {
+export const page = {
   title: () => 'Map',
   feeds: (route) => ({ coordinates: { path: path(route.dc), pollMs: 15000 } }),
   start(view) {
@@ -75,7 +75,7 @@ export default {
     const { coordinates } = view.feeds;
     const body = coordinates.body ?? [];
     const nodes = view.memo('nodes', [coordinates.version], () =>
-      [...new Set(body.map((each) => each.Node))].map((each) => ({ key: each, name: each })).sort(byName),
+      byName([...new Set(body.map((each) => each.Node))].map((each) => ({ key: each, name: each }))),
     );
     const own = view.app.own?.NodeName;
     const from = view.route.query.get('from') || (nodes.some((each) => each.name === own) ? own : nodes[0]?.name);

@@ -3,7 +3,7 @@
 import { html, to as anchor } from '../parts.js';
 import { to } from '../routes.js';
 
-export default {
+export const page = {
   title: () => 'No such page',
   render: ({ route }) => html`<h1>There is no such page</h1>
     <p>The address names no section of this page. ${route.dc ? anchor(to.section(route.dc, 'overview'), 'To the overview') : ''}</p>`,

@@ -227,7 +227,7 @@ function missing(view) {
     ${close.length ? html`<p>Close to it: ${close.map((each) => html`${anchor(to.node(view.route.dc, each.Name), name(each.Name))} `)}</p>` : nothing}`;
 }
 
-export default {
+export const page = {
   title: (route) => `${visible(route.name)} - Nodes`,
   feeds: (route) => ({
     node: catalogPath(route),

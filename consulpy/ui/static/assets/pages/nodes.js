@@ -81,7 +81,7 @@ function rows(view) {
   return found;
 }
 
-export default {
+export const page = {
   title: () => 'Nodes',
   feeds: (route) => ({
     nodes: path(route.dc),

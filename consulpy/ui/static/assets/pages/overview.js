@@ -157,7 +157,7 @@ function lastChanges(view) {
   </ol>`;
 }
 
-export default {
+export const page = {
   title: () => 'Overview',
   feeds: (route) => ({
     services: servicesPath(route.dc),

@@ -19,7 +19,7 @@ function answer(body) {
     <ul class="plain">${(body.Nodes ?? []).slice(0, 50).map(({ Node, Service }) => html`<li><bdi class="mono">${visible(hostPort(Service.Address || Node.Address, Service.Port))}</bdi> ${name(Node.Node)}</li>`)}</ul>`;
 }
 
-export default {
+export const page = {
   title: () => 'Queries',
   feeds: (route) => ({ queries: path(route.dc) }),
   render(view) {

@@ -96,7 +96,7 @@ async function snapshot(view) {
   });
 }
 
-export default {
+export const page = {
   title: () => 'Servers',
   feeds: (route) => ({
     raft: { path: withQuery('/v1/operator/raft/configuration', { dc: route.dc }), pollMs: 5000 },

@@ -53,7 +53,7 @@ const columns = [
     id: 'node',
     title: 'Node',
     cell: (row, tab) => html`<a href=${link(row.nodePath)} tabindex=${tab}>${name(row.nodeName)}</a>`,
-    sort: (a, b) => (a.nodeName < b.nodeName ? -1 : 1),
+    sort: (a, b) => (a.nodeName < b.nodeName ? -1 : a.nodeName > b.nodeName ? 1 : 0),
   },
   { id: 'address', title: 'Address', cell: (row) => html`<bdi class="mono">${visible(row.address)}</bdi>` },
   { id: 'tags', title: 'Tags', cell: (row) => html`<span class="muted">${names(row.tag)}</span>` },
@@ -99,7 +99,7 @@ function intentions(view) {
     <p>${anchor(`${to.section(dc, 'intentions')}/create?destination=${encodeURIComponent(service)}`, 'Create an intention')}</p>`;
 }
 
-export default {
+export const page = {
   title: (route) => `${visible(route.name)} - Services`,
   feeds: (route) =>
     route.tab === 'intentions'

@@ -58,7 +58,7 @@ const columns = [
   { id: 'tags', title: 'Tags', cell: (row) => html`<span class="muted">${names(row.tag, 6)}</span>` },
 ];
 
-export default {
+export const page = {
   title: () => 'Services',
   feeds: (route) => ({ services: path(route.dc) }),
   start(view) {

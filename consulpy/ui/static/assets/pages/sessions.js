@@ -19,7 +19,7 @@ async function destroy(view, row) {
 
 const columns = (view) => [
   { id: 'name', title: 'ID', cell: (row, tab) => html`<span class="mono" tabindex=${tab}>${name(row.name)}</span>` },
-  { id: 'title', title: 'Name', cell: (row) => name(row.title), sort: (a, b) => (a.title < b.title ? -1 : 1) },
+  { id: 'title', title: 'Name', cell: (row) => name(row.title), sort: (a, b) => (a.title < b.title ? -1 : a.title > b.title ? 1 : 0) },
   {
     id: 'node',
     title: 'Node',
@@ -45,7 +45,7 @@ const rows = (dc, sessions) =>
     mark: '',
   }));
 
-export default {
+export const page = {
   title: () => 'Sessions',
   feeds: (route) => ({ sessions: path(route.dc) }),
   start(view) {

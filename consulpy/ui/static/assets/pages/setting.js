@@ -35,7 +35,7 @@ function whoAmI(view) {
 const option = (view, name, label, explanation) =>
   html`<label><input type="checkbox" .checked=${view.app.settings[name]} @change=${(event) => view.app.change({ [name]: event.target.checked })} /> ${label} <span class="muted">${explanation}</span></label>`;
 
-export default {
+export const page = {
   title: () => 'Settings',
   feeds: () => (currentToken() ? { me: { path: '/v1/acl/token/self', once: true, optional: true } } : {}),
   render(view) {
