@@ -129,6 +129,14 @@ def test_a_value_that_a_text_field_would_change_is_hexadecimal_and_keeps_each_by
     expect(page.get_by_role("alert").filter(has_text="no hexadecimal digit")).to_be_visible()
 
 
+def test_a_value_with_characters_that_cannot_be_seen_says_so(see: Visitor, cluster: Cluster) -> None:
+    cluster.send("/v1/kv/turned", "admin = \u202etrue\u2069\u200b\n".encode())
+    page = see.go("dc1/kv/turned/edit")
+    expect(page.get_by_text("characters that cannot be seen: [U+202E] [U+2069] [U+200B]")).to_be_visible()
+    see.go("dc1/kv/motd/edit").get_by_role("textbox", name="Value").wait_for()
+    expect(page.get_by_text("cannot be seen")).to_have_count(0)
+
+
 def test_line_ends_of_windows_stay(see: Visitor, cluster: Cluster) -> None:
     cluster.send("/v1/kv/crlf", b"one\r\ntwo\r\n")
     page = see.go("dc1/kv/crlf/edit")

@@ -77,6 +77,21 @@ def test_each_page_is_there_for_everybody(see: Visitor, path: str, heading: str,
     assert wide_by <= 0, f"sticks out by {wide_by} px at 320 px"
 
 
+def test_values_of_keys_are_edited_in_a_monospaced_field(see: Visitor) -> None:
+    page = see.go("dc1/kv/motd/edit")
+    family = page.get_by_role("textbox", name="Value").evaluate("field => getComputedStyle(field).fontFamily")
+    assert "monospace" in family
+
+
+def test_the_overview_names_each_server_with_its_state(see: Visitor) -> None:
+    """Every row has the state word and a link."""
+    page = see.go("dc1/overview")
+    row = page.get_by_role("main").get_by_role("listitem").filter(has_text="leader")
+    expect(row).to_contain_text("alive")
+    row.get_by_role("link", name="s1").click()
+    expect(page.get_by_role("heading", level=1, name="s1")).to_be_visible()
+
+
 def test_the_agents_root_leads_to_the_overview(see: Visitor, cluster: Cluster) -> None:
     page = see.page
     page.goto(f"http://{cluster.http}/")

@@ -86,13 +86,14 @@ def test_a_hidden_tab_asks_nothing(see: Visitor) -> None:
 
 
 def test_without_a_leader_the_page_says_so(browser: "Browser", tmp_path: Path) -> None:
-    """Two servers, one of which is stopped: what the other knows is shown, and that it may be old."""
+    """Two servers, one of which is stopped: what the other knows is shown at once, and that it may be old."""
     host = Host(tmp_path)
     try:
         for number in (1, 2):
             host.start(f"s{number}", *OURS, "agent", "-node", f"s{number}", "-bind", f"127.75.0.{number}", "-client",
                        f"127.75.0.{number}", "-data-dir", str(tmp_path / f"s{number}"), "-server", "-bootstrap-expect",
-                       "2", "-retry-join", "127.75.0.1", "-retry-interval", "1s", "-ui")  # fmt: skip
+                       "2", "-retry-join", "127.75.0.1", "-retry-interval", "1s", "-ui",
+                       "-hcl", 'performance { rpc_hold_timeout = "300s" }')  # fmt: skip
         eventually(
             lambda: len(ask("127.75.0.1:8500/v1/catalog/nodes")) == 2, "both servers are in the catalog", START_S
         )
@@ -104,7 +105,10 @@ def test_without_a_leader_the_page_says_so(browser: "Browser", tmp_path: Path) -
             page.goto(f"{see.base}dc1/services")
             expect(page.get_by_role("alert").first).to_contain_text("No leader", timeout=90000)
             expect(page.get_by_role("link", name="consul", exact=True)).to_be_visible(timeout=20000)
+            page.goto(f"{see.base}dc1/nodes")  # other reads are held by the server: rpc_hold_timeout
+            expect(page.get_by_role("link", name="s2")).to_be_visible()
             page.goto(f"{see.base}dc1/kv/create")
+            expect(page.get_by_role("button", name="Save")).to_be_disabled()
             page.goto(f"{see.base}dc1/overview")
             expect(page.get_by_text("no leader").first).to_be_visible(timeout=90000)
     finally:
@@ -146,6 +150,22 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         host.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [("kv/a/b/edit", 'key:read "a/b"'), ("agent", 'agent:read "s1"'), ("agent/log", 'agent:read "s1"')],
+)
+def test_a_refusal_names_the_right_and_how_to_get_it(browser: "Browser", guarded: str, path: str, right: str) -> None:
+    with visitor(browser, guarded) as see:
+        see.allowed_statuses.add(403)
+        refusal = see.go(f"dc1/{path}").get_by_role("alert").filter(has_text="Permission denied")
+        expect(refusal).to_contain_text(right)
+        expect(refusal.get_by_role("link", name="Use a token")).to_be_visible()
+        see.page.evaluate("sessionStorage.setItem('consulpy-token', '99999999-aaaa-bbbb-cccc-000000000000')")
+        see.go(f"dc1/{path}")
+        expect(refusal).to_contain_text("does not know the token in use")
+        expect(refusal.get_by_role("link", name="Use another token")).to_be_visible()
+
+
 def log_in(see: Visitor, secret: str, *, keep: bool) -> None:
     page = see.go("setting")
     page.get_by_role("textbox", name="Token").fill(secret)
@@ -160,7 +180,7 @@ def test_a_refusal_is_a_state_of_the_page_and_a_token_ends_it(browser: "Browser"
         see.allowed_statuses.add(403)
         page = see.go("dc1/kv/some/key/edit")
         expect(page.get_by_role("heading", name="Permission denied")).to_be_visible()
-        page.get_by_role("link", name="Use another token").click()
+        page.get_by_role("link", name="Use a token").last.click()
         expect(page.get_by_role("heading", name="Settings")).to_be_visible()
         log_in(see, MANAGEMENT, keep=True)
         page.get_by_role("link", name="Services").click()

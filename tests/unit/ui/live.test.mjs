@@ -16,7 +16,7 @@ const failure = (status, message = '') =>
   Object.assign(new Error(message), { status, isLeaderless: /No cluster leader/.test(message) });
 
 /** Runs a feed over a script of answers; what it asked, how long it paused, what it told. */
-async function run(script, how = {}) {
+async function run(script, how = {}, more = {}) {
   const asked = [];
   const pauses = [];
   const told = [];
@@ -35,6 +35,7 @@ async function run(script, how = {}) {
       if (!script.length) feed.stop();
       return signal;
     },
+    ...more,
   };
   const feed = new Feed('/v1/x', outside, how, (each) => {
     told.push(each.error ? each.error.status : each.body);
@@ -98,6 +99,15 @@ test('without a leader it shows what a server knows, and asks again soon', async
   assert.deepEqual(told, ['old', 'new']);
   assert.equal(pauses[0], 2000);
   assert.equal(feed.knownLeader, true);
+});
+
+test('where it is known that there is no leader, it does not wait for one', async () => {
+  const leaders = [false, false, true];
+  const { asked, told } = await run([answer('old', 9), answer('older', 9), answer('new', 12)], {}, {
+    isLeaderless: () => !leaders.shift(),
+  });
+  assert.deepEqual(asked, ['stale', 'stale', 0]);
+  assert.deepEqual(told, ['old', 'older', 'new']);
 });
 
 test('the same answer again is not a new version', async () => {

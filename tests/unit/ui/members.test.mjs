@@ -111,5 +111,7 @@ test('a plane shows all of flat points and says what it loses of others', () => 
     ]).share < 0.99,
   );
   assert.deepEqual(plane([[1, 1]]).points, [[0, 0]]);
+  const near = plane(flat.map((each) => each.map((value) => value * 1e-9))).points;
+  assert.ok(Math.abs(Math.hypot(near[0][0] - near[3][0], near[0][1] - near[3][1]) * 1e9 - Math.hypot(1, 2)) < 1e-6);
   assert.deepEqual(plane([]).points, []);
 });

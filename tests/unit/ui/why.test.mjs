@@ -32,6 +32,8 @@ test('what was only heard is said to be heard, with what somebody tried', () => 
     sentence(events),
     `Suspected by c1 at 03:10:30, heard by gossip. Confirmed by s1 (s1: ${TRIED}). Declared dead at 03:10:35.`,
   );
+  assert.equal(reason(events), `suspected by c1, confirmed by s1: ${TRIED}`);
+  assert.equal(reason(events.filter((event) => event.Peer !== 's1')), 'suspected by c1, heard by gossip');
 });
 
 test('an agent that saw only the end says only that', () => {

@@ -67,3 +67,8 @@ test('an argument of a command is quoted where the shell needs it', () => {
   assert.equal(words.shellWord("it's $HOME"), "'it'\\''s $HOME'");
   assert.equal(words.hostPort('::1', 80), '[::1]:80');
 });
+
+test('what cannot be seen in a text is named once', () => {
+  assert.deepEqual(words.hiddenIn('a\u202eb\u202ec\u200b\r\n\td\u001b'), ['[U+202E]', '[U+200B]', '␛']);
+  assert.deepEqual(words.hiddenIn('plain\ntext'), []);
+});

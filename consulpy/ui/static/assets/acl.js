@@ -1,5 +1,7 @@
 /** The three kinds of things that ACLs are made of, and what is edited of each. */
 
+import { html } from './vendor/lit-html/lit-html.js';
+
 /** `path`: the API's word; `fields`: what a form has, as `[name, label, type]`. */
 export const KINDS = {
   tokens: {
@@ -71,11 +73,11 @@ export function bodyOf(kind, draft, found = {}) {
   return body;
 }
 
-/** Why nothing of ACLs can be shown, in words; '' if they are on. */
+/** Why nothing of ACLs can be shown, as markup; '' if they are on. */
 export function whyOff(app, error) {
   const isOff = app.own && app.self.body.DebugConfig?.ACLsEnabled === false;
   if (!isOff && !/ACL support disabled/i.test(error?.message ?? '')) return '';
-  return 'ACLs are off in this datacenter. They are turned on by "acl { enabled = true }" in the configuration of every agent, then: consulpy acl bootstrap';
+  return html`ACLs are off in this datacenter. They are turned on by <code>acl { enabled = true }</code> in the configuration of every agent, then <code>consulpy acl bootstrap</code>.`;
 }
 
 /** A feed that is asked only once it is known that ACLs are not off. */

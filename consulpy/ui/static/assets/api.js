@@ -154,6 +154,12 @@ export async function download(path) {
   return response.blob();
 }
 
+/** An answer that is read while it is written, until `signal` ends it: a reader of text. */
+export async function follow(path, signal) {
+  const { response } = await exchange(path, { isStream: true }, 30000, signal);
+  return response.body.pipeThrough(new TextDecoderStream(), { signal }).getReader();
+}
+
 /** Printable as Go sees it: agents refuse an address with any other character. */
 const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u;
 

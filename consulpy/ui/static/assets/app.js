@@ -16,25 +16,10 @@ import { page as services } from './pages/services.js';
 /** Pages that are fetched with this file: visits begin with them. */
 const AT_ONCE = { overview, services, nodes };
 /** The others; each is a module of its name. */
-const LATER = [
-  'service',
-  'instance',
-  'node',
-  'keys',
-  'key',
-  'intentions',
-  'intention',
-  'acls',
-  'acl',
-  'setting',
-  'servers',
-  'map',
-  'events',
-  'sessions',
-  'queries',
-  'agent',
-  'missing',
-];
+const LATER = (
+  'service instance node keys key intentions intention acls acl setting servers map events sessions queries agent ' +
+  'missing'
+).split(' ');
 
 const load = async (page) => (await import(`./pages/${page}.js`)).page;
 
@@ -60,11 +45,17 @@ class App {
   _watchLeader(dc) {
     if (this.leader?.dc === dc) return;
     this.leader?.stop();
-    this.leader = new Feed(withQuery('/v1/status/leader', { dc }), outside, { patienceMs: 10000 }, () =>
-      this.schedule(),
-    );
+    this.leader = new Feed(withQuery('/v1/status/leader', { dc }), outside, { patienceMs: 10000 }, () => {
+      if (this.isLeaderless && this.view?.route.dc === dc) this.view.leaderLost();
+      return this.schedule();
+    });
     this.leader.dc = dc;
     if (dc && !document.hidden) this.leader.start();
+  }
+
+  /** Whether it is known that the view's datacenter has no leader. */
+  get isLeaderless() {
+    return this.leader.body === '' || Boolean(this.leader.error?.isLeaderless);
   }
 
   /** No requests are sent while the page is hidden. */

@@ -25,7 +25,8 @@ export const nextIndex = (known, answered) => (answered === null || answered < 1
 export class Feed {
   /**
    * @param {string} path
-   * @param {{get: Function, now: () => number, sleep: (ms: number, signal: AbortSignal) => Promise, random: () => number}} outside
+   * @param {{get: Function, now: () => number, sleep: (ms: number, signal: AbortSignal) => Promise, random: () => number,
+   *   isLeaderless?: () => boolean}} outside
    * @param {{once?: boolean, pollMs?: number, patienceMs?: number}} how `once`: ask once; `pollMs`: the pause where there
    *   is no index; `patienceMs`: an answer that takes longer is none
    * @param {(feed: Feed) => (Promise|void)} changed called after each answer and error; may resolve when all is drawn
@@ -51,6 +52,11 @@ export class Feed {
   /** The answer as it came, for numbers that JavaScript would round. */
   get text() {
     return this._text ?? '';
+  }
+
+  /** Whether it has been started, and not stopped. */
+  get isAsking() {
+    return this._abort !== null;
   }
 
   start() {
@@ -100,15 +106,20 @@ export class Feed {
     }
   }
 
-  /** Without a leader what a server knows is better than nothing: it is asked for, and marked as possibly old. */
+  /**
+   * Without a leader what a server knows is better than nothing: it is asked for, and marked as possibly old; at once if it
+   * is known that there is none, because servers wait some seconds for a new one before they say so.
+   */
   async _read(index, signal) {
-    try {
-      return await this.outside.get(this.path, { index, wait: WAIT, signal, patienceMs: this.how.patienceMs });
-    } catch (error) {
-      if (!error.isLeaderless) throw error;
-      const answer = await this.outside.get(this.path, { stale: true, signal });
-      return { ...answer, knownLeader: false };
+    if (!this.outside.isLeaderless?.()) {
+      try {
+        return await this.outside.get(this.path, { index, wait: WAIT, signal, patienceMs: this.how.patienceMs });
+      } catch (error) {
+        if (!error.isLeaderless) throw error;
+      }
     }
+    const answer = await this.outside.get(this.path, { stale: true, signal });
+    return { ...answer, knownLeader: false };
   }
 
   async _take(answer) {

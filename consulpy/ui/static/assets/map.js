@@ -10,8 +10,8 @@ export function roundTrip(a, b) {
 
 const dot = (a, b) => a.reduce((sum, each, at) => sum + each * b[at], 0);
 
-/** The direction in which the points differ most, by power iteration; null if they do not differ. */
-function principal(points, iterations = 60) {
+/** The direction in which the points differ most, by power iteration; null if they differ by nothing beside `largest`. */
+function principal(points, largest, iterations = 60) {
   const size = points[0].length;
   let axis = Array.from({ length: size }, (_, at) => 1 + at / size);
   for (let turn = 0; turn < iterations; turn += 1) {
@@ -21,7 +21,7 @@ function principal(points, iterations = 60) {
       for (let at = 0; at < size; at += 1) next[at] += along * point[at];
     }
     const length = Math.sqrt(dot(next, next));
-    if (length < 1e-15) return null;
+    if (length <= 1e-12 * largest * largest) return null;
     axis = next.map((each) => each / length);
   }
   return axis;
@@ -41,11 +41,12 @@ export function plane(vectors) {
   );
   const centred = vectors.map((each) => each.map((value, at) => value - centre[at]));
   const all = centred.reduce((sum, each) => sum + dot(each, each), 0);
-  const first = principal(centred);
+  const largest = Math.sqrt(Math.max(...centred.map((each) => dot(each, each))));
+  const first = principal(centred, largest);
   if (!first) return { points: centred.map(() => [0, 0]), share: 1 };
   const xs = centred.map((each) => dot(each, first));
   const rest = centred.map((each, at) => each.map((value, axis) => value - xs[at] * first[axis]));
-  const second = principal(rest);
+  const second = principal(rest, largest);
   const ys = second ? rest.map((each) => dot(each, second)) : rest.map(() => 0);
   const seen = xs.reduce((sum, x) => sum + x * x, 0) + ys.reduce((sum, y) => sum + y * y, 0);
   return { points: xs.map((x, at) => [x, ys[at]]), share: all > 0 ? seen / all : 1 };

@@ -3,6 +3,7 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js';
 import { Directive, directive } from './vendor/lit-html/directive.js';
 import { noChange } from './vendor/lit-html/lit-html.js';
+import { currentToken } from './api.js';
 import { STATES, clockTime, dateTime, duration, visible, webAddress } from './words.js';
 
 export { html, nothing };
@@ -88,7 +89,7 @@ export const facts = (pairs) =>
 export const metadata = (map, none) =>
   Object.keys(map ?? {}).length
     ? html`<dl class="facts wide">
-        ${Object.entries(map).map(([key, value]) => html`<div><dt>${name(key)}</dt><dd>${outward(value)}</dd></div>`)}
+        ${Object.entries(map).map(([key, value]) => html`<div><dt>${name(key)}</dt><dd>${value === '' ? html`<span class="muted">empty</span>` : outward(value)}</dd></div>`)}
       </dl>`
     : html`<p class="muted">${none}</p>`;
 
@@ -107,9 +108,13 @@ const rights = (lacks) => html`<code>${visible(lacks)}</code>`;
 /** What a refused request shows in place of its answer. */
 export function refused(dc, error) {
   const missing = /lacks permission|missing|requires/i.test(error.message) ? error.message : '';
+  const hasToken = Boolean(currentToken());
+  const why = /ACL not found/i.test(error.message)
+    ? 'The agent does not know the token in use.'
+    : `${hasToken ? 'The token in use' : 'Who has no token'} may not read this.`;
   return html`<div class="refusal" role="alert">
     <h2>Permission denied</h2>
-    <p>${error.lacks ? html`It needs ${rights(error.lacks)}.` : missing ? name(missing) : 'The token in use may not read this.'} ${to(`${encodeURIComponent(dc)}/setting`, 'Use another token')}.</p>
+    <p>${error.lacks ? html`It needs ${rights(error.lacks)}.` : missing ? name(missing) : why} ${to(`${encodeURIComponent(dc)}/setting`, hasToken ? 'Use another token' : 'Use a token')}.</p>
   </div>`;
 }
 

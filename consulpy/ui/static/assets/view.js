@@ -3,12 +3,18 @@
 import { Feed, sleep } from './live.js';
 import { ApiError, get } from './api.js';
 
-const outside = { get, now: () => performance.now(), sleep, random: Math.random };
+const outside = (app) => ({
+  get,
+  now: () => performance.now(),
+  sleep,
+  random: Math.random,
+  isLeaderless: () => app.isLeaderless,
+});
 const ANNOUNCE_MS = 10000;
 
 export class View {
   /**
-   * @param app the application: `schedule()`, `drawNow()`, `navigate(path)`, `say(text)`, `whyNoWrites()`
+   * @param app the application: `schedule()`, `drawNow()`, `navigate(path)`, `say(text)`, `whyNoWrites()`, `isLeaderless`
    * @param route what the address means
    * @param page the page's module
    */
@@ -29,7 +35,7 @@ export class View {
   /** Keep one more answer up to date from now on. */
   add(name, how) {
     const { path, ...rest } = typeof how === 'string' ? { path: how } : how;
-    const feed = new Feed(path, outside, this.app.settings.isLive ? rest : { ...rest, once: true }, () => {
+    const feed = new Feed(path, outside(this.app), this.app.settings.isLive ? rest : { ...rest, once: true }, () => {
       this.page.changed?.(this, name);
       return this.draw();
     });
@@ -43,6 +49,11 @@ export class View {
   start() {
     this._isStarted = true;
     if (!document.hidden) for (const feed of Object.values(this.feeds)) feed.start();
+  }
+
+  /** There is no leader: what waits for one is asked anew, for what servers know. */
+  leaderLost() {
+    for (const feed of Object.values(this.feeds)) if (feed.isAsking && feed.body === undefined) feed.again();
   }
 
   /** The tab is hidden: nothing is asked. */

@@ -104,6 +104,9 @@ export function sentence(events) {
 export function reason(events) {
   const found = lastDeath(events);
   if (!found?.suspected) return found ? `declared dead${found.dead.Peer ? ` by ${found.dead.Peer}` : ''}` : '';
-  const { Peer, Detail } = found.suspected;
-  return `suspected by ${Peer}${Detail ? `: ${Detail}` : ''}`;
+  const { suspected, confirmed } = found;
+  const by = `suspected by ${suspected.Peer || 'an unknown member'}`;
+  if (!isHearsay(suspected)) return `${by}: ${suspected.Detail}`;
+  const tried = confirmed.find((event) => !isHearsay(event));
+  return tried ? `${by}, confirmed by ${tried.Peer}: ${tried.Detail}` : `${by}${suspected.Detail ? `, heard by ${suspected.Detail}` : ''}`;
 }

@@ -47,6 +47,11 @@ export const visibleLines = (text) =>
     .replace(/\r\n/g, '\n')
     .replace(HIDDEN, (found) => (found === '\n' || found === '\t' ? found : mark(found)));
 
+/** The marks of what cannot be seen in a text of several lines, each once. */
+export const hiddenIn = (text) => [
+  ...new Set((String(text ?? '').match(HIDDEN) ?? []).filter((each) => !'\r\n\t'.includes(each)).map(mark)),
+];
+
 /** The first line that says something, at most `most` characters. */
 export function firstLine(text, most = 200) {
   const line =

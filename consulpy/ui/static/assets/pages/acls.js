@@ -50,7 +50,7 @@ export const page = {
       name: 'ACL',
       one,
       many: view.route.kind,
-      columns,
+      columns: view.route.kind === 'policies' ? columns.filter((each) => each.id !== 'grants') : columns,
       kind: 'of-acl',
       empty: () => html`<p>There are no ${view.route.kind}.</p><pre tabindex="0">consulpy acl ${one} create</pre>`,
     });
@@ -72,6 +72,6 @@ export const page = {
             ${view.table.tools(html`<a class="button" href=${link(to.acl(route.dc, route.kind, 'create'))}>Create</a>`)}
             ${shown(view, items, () => view.table.render())}`
       }
-      ${off ? nothing : sameOnCommandLine([`consulpy acl ${KINDS[route.kind].one} list`, path(route)])}`;
+      ${sameOnCommandLine([`consulpy acl ${KINDS[route.kind].one} list`, path(route)])}`;
   },
 };

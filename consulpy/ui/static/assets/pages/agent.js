@@ -2,7 +2,7 @@
 
 import { chosen, facts, html, name, nothing, note, refused, sameOnCommandLine, shown, tabs } from '../parts.js';
 import { to } from '../routes.js';
-import { currentToken } from '../api.js';
+import { follow as stream } from '../api.js';
 import { Table } from '../table.js';
 import { svg } from '../vendor/lit-html/lit-html.js';
 import { count, visible, visibleLines } from '../words.js';
@@ -38,7 +38,7 @@ const metricColumns = [
     cell: (row, tab) => html`<span class="mono" tabindex=${tab}>${name(row.name)}</span>`,
   },
   { id: 'value', title: 'Value', cell: (row) => row.value },
-  { id: 'course', title: 'Course', cell: (row) => spark(row.course) },
+  { id: 'course', title: 'Last 5 min', cell: (row) => spark(row.course) },
 ];
 
 function spark(values) {
@@ -91,19 +91,9 @@ async function follow(view) {
   state.stream?.abort();
   const abort = new AbortController();
   state.stream = abort;
-  state.logError = '';
+  state.logError = null;
   try {
-    const headers = currentToken() ? { 'X-Consul-Token': currentToken() } : {};
-    const response = await fetch(`/v1/agent/monitor?loglevel=${state.level}`, {
-      headers,
-      signal: abort.signal,
-      cache: 'no-store',
-    });
-    if (!response.ok)
-      throw Object.assign(new Error((await response.text()) || `status ${response.status}`), {
-        status: response.status,
-      });
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const reader = await stream(`/v1/agent/monitor?loglevel=${state.level}`, abort.signal);
     let rest = '';
     for (;;) {
       const { done, value } = await reader.read();
@@ -114,7 +104,7 @@ async function follow(view) {
       view.draw();
     }
   } catch (error) {
-    if (!abort.signal.aborted) Object.assign(state, { logError: error.message, logStatus: error.status });
+    if (!abort.signal.aborted) state.logError = error;
   }
   if (state.stream === abort) state.stream = null;
   view.draw();
@@ -122,7 +112,7 @@ async function follow(view) {
 
 function log(view) {
   const { state } = view;
-  if (state.logStatus === 403) return refused(view.route.dc, { message: state.logError });
+  if (state.logError?.status === 403) return refused(view.route.dc, state.logError);
   const filter = (state.logFilter ?? '').toLowerCase();
   const lines = filter ? state.lines.filter((line) => line.toLowerCase().includes(filter)) : state.lines;
   const choose = (event) => {
@@ -146,7 +136,7 @@ function log(view) {
       <select aria-label="Level" ${chosen(state.level)} @change=${choose}>${LEVELS.map((level) => html`<option .value=${level}>${level}</option>`)}</select>
       <button type="button" @click=${toggle}>${state.stream ? 'Pause' : 'Go on'}</button>
     </div>
-    ${state.logError ? note(`The log has ended: ${visible(state.logError)}`) : nothing}
+    ${state.logError ? note(`The log has ended: ${visible(state.logError.message)}`) : nothing}
     <pre class="log" tabindex="0" aria-label="Log">${lines.length ? visibleLines(lines.slice(-500).join('\n')) : 'Nothing was logged since this page was opened.'}</pre>`;
 }
 

@@ -68,7 +68,7 @@ export const page = {
       kind: 'of-intentions',
       order: (a, b) => b.precedence - a.precedence,
       empty: () =>
-        html`<p>There are no intentions: with ACLs' default policy every service may connect, or none.</p><pre tabindex="0">consulpy intention create -allow web db</pre>`,
+        html`<p>There are no intentions: by the default policy of ACLs either every service may connect or none.</p><pre tabindex="0">consulpy intention create -allow web db</pre>`,
     });
   },
   render(view) {

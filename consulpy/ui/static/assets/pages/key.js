@@ -19,7 +19,7 @@ import { ask } from '../dialog.js';
 import { entryOf, isReachable, keyPath, read, remove, save } from '../kv.js';
 import { VALUE_MAX, asHex, asText, fromHex, fromText, isEqual, jsonError, prettyJson } from '../bytes.js';
 import { get, withQuery } from '../api.js';
-import { bytes as size, shellWord, visible, visibleLines } from '../words.js';
+import { bytes as size, hiddenIn, shellWord, visible, visibleLines } from '../words.js';
 import { crumbs } from './keys.js';
 
 const folderOf = (key) => key.slice(0, key.lastIndexOf('/') + 1);
@@ -172,6 +172,7 @@ function editor(view) {
   }
   const json = state.mode === 'json' ? jsonError(state.draft) : '';
   const isLarge = now && now.length > VALUE_MAX;
+  const hidden = state.mode === 'hex' ? [] : hiddenIn(state.draft);
   const submit = (event) => {
     event.preventDefault();
     store(view, isNew ? 0 : state.opened.modifyIndex);
@@ -203,6 +204,7 @@ function editor(view) {
     <p class="muted">${now ? size(now.length) : '?'} of at most ${size(VALUE_MAX)}${state.lineEnd === '\r\n' && state.mode !== 'hex' ? ', lines end with CR LF' : ''}${isDirty(state) ? ', not saved' : ''}</p>
     ${wrong ? html`<p class="failure">${wrong}</p>` : nothing} ${json ? html`<p class="failure">not JSON: ${name(json)}</p>` : nothing}
     ${isLarge ? html`<p class="failure">larger than a server takes</p>` : nothing}
+    ${hidden.length ? note(html`It has characters that cannot be seen: <code>${hidden.slice(0, 20).join(' ')}</code>`) : nothing}
     <label>Flags <input inputmode="numeric" .value=${state.flags} @input=${(event) => {
       state.flags = event.target.value;
       view.draw();

@@ -137,7 +137,7 @@ export const page = {
             ? failure(error)
             : loading();
     return html`${route.folder ? crumbs(route.dc, route.folder) : nothing}
-      <h1>${route.folder ? name(route.folder) : 'Key/Value'} ${keys ? html`<span class="sum">${view.table.summary}</span>` : nothing}</h1>
+      <h1>${route.folder ? name(/[^/]*\/$/.exec(route.folder)[0]) : 'Key/Value'} ${keys ? html`<span class="sum">${view.table.summary}</span>` : nothing}</h1>
       ${view.table.tools(tools)} ${failure(view.failed)} ${content}
       ${sameOnCommandLine([`consulpy kv get -keys ${shellWord(visible(route.folder))}`, isPlain(route.folder) ? path(route) : ''])}`;
   },

@@ -14,6 +14,8 @@ const [WIDTH, HEIGHT, EDGE] = [900, 420, 48];
 /** Names are drawn up to this many nodes, points up to the second number. */
 const NAMES_MAX = 40;
 const POINTS_MAX = 400;
+/** Pixels of a line of names. */
+const LINE = 15;
 
 const columns = [
   {
@@ -24,13 +26,30 @@ const columns = [
   { id: 'rtt', title: 'Round trip', cell: (row) => milliseconds(row.ms), sort: (a, b) => a.ms - b.ms },
 ];
 
+/** Names beside their points; one that would cover another goes below it. */
+function labels(spots) {
+  const done = [];
+  for (const { node, at } of [...spots].sort((a, b) => a.at[1] - b.at[1])) {
+    const one = { text: visible(node).slice(0, 24), x: at[0] + 9, y: at[1] + 4 };
+    const width = (each) => 8 * each.text.length;
+    for (const each of done)
+      if (one.x < each.x + width(each) && each.x < one.x + width(one) && one.y < each.y + LINE && each.y < one.y + LINE)
+        one.y = each.y + LINE;
+    done.push(one);
+    done.sort((a, b) => a.y - b.y);
+  }
+  return done;
+}
+
 function picture(coordinates, from) {
   const some = coordinates.slice(0, POINTS_MAX);
   const { points, share } = plane(some.map((each) => each.Coord.Vec));
   const xs = points.map(([x]) => x);
   const ys = points.map(([, y]) => y);
   const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-  const scale = Math.min((WIDTH - 2 * EDGE) / (right - left || 1), (HEIGHT - 2 * EDGE) / (bottom - top || 1));
+  if (left === right && top === bottom)
+    return note('The coordinates of all nodes are the same so far: there is no picture of them.');
+  const scale = Math.min((WIDTH - 2 * EDGE) / (right - left), (HEIGHT - 2 * EDGE) / (bottom - top));
   const place = ([x, y]) => [
     WIDTH / 2 + (x - (left + right) / 2) * scale,
     HEIGHT / 2 + (y - (top + bottom) / 2) * scale,
@@ -38,10 +57,11 @@ function picture(coordinates, from) {
   const spots = points.map((point, at) => ({ node: some[at].Node, at: place(point) }));
   const origin = spots.find((spot) => spot.node === from);
   const hasNames = some.length <= NAMES_MAX;
+  const names = hasNames ? labels(spots) : [];
   return html`<svg class="map" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${`Map of ${some.length} nodes; the table below has the same`}>
       ${hasNames && origin ? spots.map(({ at: [x, y] }) => svg`<line x1=${origin.at[0]} y1=${origin.at[1]} x2=${x} y2=${y} />`) : nothing}
       ${spots.map(({ node, at: [x, y] }) => svg`<circle class=${node === from ? 'from' : ''} cx=${x} cy=${y} r=${hasNames ? 6 : 4} />`)}
-      ${hasNames ? spots.map(({ node, at: [x, y] }) => svg`<text x=${x + 9} y=${y + 4}>${visible(node).slice(0, 24)}</text>`) : nothing}
+      ${names.map(({ text, x, y }) => svg`<text x=${x} y=${y}>${text}</text>`)}
     </svg>
     <p class="muted">It shows ${Math.round(share * 100)} % of the distances${some.length < coordinates.length ? ` of the first ${some.length} of ${coordinates.length} nodes` : ''}; heights (the way from a node to its network) are not in the picture.</p>`;
 }

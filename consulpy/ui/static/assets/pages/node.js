@@ -22,6 +22,7 @@ import { nodeIn, nodePath } from '../catalog.js';
 import { ask } from '../dialog.js';
 import { checkSections } from '../checks.js';
 import { timelineList } from '../timeline.js';
+import { byName } from '../list.js';
 import { role, version } from '../members.js';
 import { milliseconds, nearest } from '../map.js';
 import { sentence } from '../why.js';
@@ -68,7 +69,7 @@ function checks(view, node) {
 }
 
 function services(view, node, isDead) {
-  const found = [...(node.Services ?? [])].sort((a, b) => (a.ID < b.ID ? -1 : 1));
+  const found = byName((node.Services ?? []).map((each) => ({ ...each, name: each.ID, key: each.ID })));
   if (!found.length) return html`<p class="muted">No service is registered on it.</p>`;
   const stateOf = (service) =>
     isDead
@@ -146,7 +147,7 @@ function actions(view, word) {
       ),
     );
   };
-  if (!view.app.isOwn(dc)) return nothing;
+  if (!view.app.isOwn(dc) || (word === 'external' && !isSelf)) return nothing;
   return html`<details class="actions"><summary>Actions</summary>
     <p class="row-of-buttons">
       ${word !== 'external' ? html`${action(view, 'Force leave', () => leave(false), { danger: true })} ${action(view, 'Force leave and forget', () => leave(true), { danger: true })}` : nothing}

@@ -78,6 +78,7 @@ function serverLine(view) {
   );
   const health = autopilotOf(view.feeds.autopilot);
   const leader = view.app.leader.body;
+  const canLose = health ? `, can lose ${health.FailureTolerance || 'none'}` : '';
   const voters = health?.Servers?.filter((each) => each.Voter) ?? [];
   const leading =
     servers.find((member) => role(member, leader) === 'leader')?.Name ??
@@ -87,9 +88,31 @@ function serverLine(view) {
     ? voters.filter((each) => each.Healthy).length
     : servers.filter((member) => MEMBER[member.Status] === 'alive').length;
   const all = health ? voters.length : servers.length;
-  const says = html`servers ${healthy} of ${all}, ${leading ? html`leader ${name(leading)}` : leader === '' ? 'no leader' : 'leader not known'}${health ? `, can lose ${health.FailureTolerance}` : ''}`;
-  const tone = leader === '' || healthy < all ? 'bad' : 'muted';
-  return html`<span class="state ${tone}"><span aria-hidden="true">${tone === 'bad' ? '✕' : '◇'}</span> ${anchor(to.section(view.route.dc, 'servers'), says)}</span>`;
+  const says = html`servers ${healthy} of ${all}, ${leading ? html`leader ${name(leading)}` : leader === '' ? 'no leader' : 'leader not known'}${canLose}`;
+  const tone = leader === '' || healthy < all ? 'bad' : 'good';
+  return html`<span class="state ${tone}"><span aria-hidden="true">${tone === 'bad' ? '✕' : '●'}</span> ${anchor(to.section(view.route.dc, 'servers'), says)}</span>`;
+}
+
+/** Each server: as the pool knows it, and where it is not known what autopilot says. */
+function servers(view) {
+  const { leader } = view.app;
+  const health = autopilotOf(view.feeds.autopilot)?.Servers ?? [];
+  const ofPool = (view.app.isOwn(view.route.dc) ? (view.feeds.members.body ?? []) : [])
+    .filter((member) => member.Tags?.role === 'consul' && MEMBER[member.Status] !== 'left')
+    .map((member) => ({ name: member.Name, word: MEMBER[member.Status], role: role(member, leader.body) }));
+  const found = ofPool.length
+    ? ofPool
+    : health.map((each) => ({ name: each.Name, word: each.SerfStatus, role: each.Leader ? 'leader' : 'server' }));
+  if (!found.length) return html`<p class="muted">Not known.</p>`;
+  const isUnhealthy = new Set(health.filter((each) => !each.Healthy).map((each) => each.Name));
+  return html`<ul class="plain">
+    ${found
+      .sort((a, b) => rank(a.word) - rank(b.word) || (a.name < b.name ? -1 : 1))
+      .map(
+        (each) => html`<li>${state(each.word)} <strong>${anchor(to.node(view.route.dc, each.name), name(each.name))}</strong> <span class="tag">${each.role}</span>
+        ${isUnhealthy.has(each.name) && each.word !== 'failed' ? html`<span class="state bad"><span aria-hidden="true">✕</span> unhealthy: autopilot hears too little of it, or it is behind</span>` : nothing}</li>`,
+      )}
+  </ul>`;
 }
 
 function failedNodes(view, failed) {
@@ -104,7 +127,7 @@ function failedNodes(view, failed) {
       const found = view.state.why?.get(member.Name);
       const because = found ? reason(found.Events ?? []) : last?.Peer ? `declared dead by ${last.Peer}` : '';
       return html`<li>${state('failed')} <strong>${anchor(to.node(view.route.dc, member.Name), name(member.Name))}</strong> <bdi class="mono">${member.Addr}</bdi>
-        ${last ? html`<span class="muted">for</span> ${ago(last.At * 1000)}` : nothing}
+        ${last ? html`<span class="muted">for ${ago(last.At * 1000)}</span>` : nothing}
         ${found?.verdict ? html`<span class="tag">${found.verdict.cause}</span>` : nothing} <span>${name(because)}</span>
         ${anchor(to.node(view.route.dc, member.Name, 'timeline'), 'why')}</li>`;
     })}
@@ -149,6 +172,8 @@ function lastChanges(view) {
   if (changes.error)
     return html`<p class="muted">${changes.error.status === 404 ? 'This agent has no timeline of its members.' : changes.error.message}</p>`;
   if (!changes.body) return nothing;
+  if (!changes.body.length)
+    return html`<p class="muted">${view.app.hidden() ? 'None that may be read.' : 'None since this agent began.'}</p>`;
   return html`<ol class="timeline" aria-label="Last changes">
     ${changes.body.slice(0, 8).map(
       (change) => html`<li>${moment(change.At * 1000)} ${happened(change.What)}
@@ -191,7 +216,7 @@ export const page = {
       ${headline(view, failed, rows)}
       ${isOwn ? html`<h2>Failed nodes</h2>${failedNodes(view, failed)}` : nothing}
       <h2>Services in trouble</h2>${troubled(view, rows)}
-      <h2>Servers</h2><p>${serverLine(view) === nothing ? html`<span class="muted">Not known.</span>` : serverLine(view)}</p>
+      <h2>Servers</h2>${servers(view)}
       ${isOwn ? html`<h2>Last changes</h2>${lastChanges(view)}` : nothing}
       ${sameOnCommandLine(['consulpy members', '/v1/agent/timeline'], ['consulpy doctor', servicesPath(view.route.dc)])}`;
   },

@@ -1,40 +1,72 @@
 /** The quorum: Raft's servers, what can be lost, WAN members, the keyring, a snapshot. */
 
-import { action, failure, html, name, nothing, refused, sameOnCommandLine, state, to as anchor } from '../parts.js';
+import { action, failure, html, link, name, nothing, refused, sameOnCommandLine, state, to as anchor } from '../parts.js';
 import { to } from '../routes.js';
+import { Table } from '../table.js';
 import { download, withQuery } from '../api.js';
-import { MEMBER, count, visible } from '../words.js';
+import { MEMBER, count, hostPort, visible } from '../words.js';
 import { autopilotOf } from './overview.js';
 
 const yes = (word) => html`<span class="state good"><span aria-hidden="true">✓</span> ${word}</span>`;
 const no = (word) => html`<span class="state bad"><span aria-hidden="true">✕</span> ${word}</span>`;
 
+const columns = [
+  {
+    id: 'state',
+    title: 'State',
+    cell: ({ seen }) =>
+      seen ? (seen.Healthy ? yes('healthy') : no('unhealthy')) : html`<span class="muted">not known</span>`,
+  },
+  {
+    id: 'name',
+    title: 'Name',
+    cell: (row, tab) => html`<a href=${link(row.path)} tabindex=${tab}>${name(row.name)}</a>`,
+  },
+  { id: 'role', title: 'Role', cell: (row) => row.role },
+  { id: 'address', title: 'Address', cell: (row) => html`<bdi class="mono">${visible(row.address)}</bdi>` },
+  { id: 'version', title: 'Version', cell: ({ seen }) => visible(seen?.Version ?? '') },
+  { id: 'contact', title: 'Last contact', cell: ({ seen, isLeader }) => (isLeader ? '' : visible(seen?.LastContact ?? '')) },
+  { id: 'behind', title: 'Behind by', cell: (row) => row.behind },
+];
+
+function rows(dc, servers, health) {
+  const byId = new Map((health?.Servers ?? []).map((each) => [each.ID, each]));
+  const newest = Math.max(0, ...[...byId.values()].map((each) => each.LastIndex));
+  return servers.map((server) => {
+    const seen = byId.get(server.ID);
+    const role = `${server.Leader ? 'leader' : 'follower'}, ${server.Voter ? 'voter' : 'no vote'}`;
+    return {
+      key: server.ID,
+      name: server.Node,
+      path: to.node(dc, server.Node),
+      seen,
+      role,
+      isLeader: server.Leader,
+      address: server.Address,
+      behind: seen && !server.Leader ? count(Math.max(0, newest - seen.LastIndex), 'entry', 'entries') : '',
+      state: seen && !seen.Healthy ? 'critical' : 'passing',
+      text: server.Node.toLowerCase(),
+      mark: `${role} ${seen?.Healthy}`,
+    };
+  });
+}
+
 function quorum(view) {
   const { raft, autopilot } = view.feeds;
   if (raft.error?.status === 403) return refused(view.route.dc, raft.error);
   const health = autopilotOf(autopilot);
-  const servers = raft.body?.Servers ?? [];
   if (!raft.body) return raft.error?.status ? failure(raft.error) : html`<p class="muted">Asking …</p>`;
-  const byId = new Map((health?.Servers ?? []).map((each) => [each.ID, each]));
-  const newest = Math.max(0, ...(health?.Servers ?? []).map((each) => each.LastIndex));
+  const servers = raft.body.Servers ?? [];
   const voters = servers.filter((each) => each.Voter);
   const leader = servers.find((each) => each.Leader);
+  const versions = [raft.version, autopilot.version, autopilot.error];
+  view.table.update(view.memo('rows', versions, () => rows(view.route.dc, servers, health)));
   return html`<p class="headline">
       ${leader ? html`<span class="state good"><span aria-hidden="true">●</span> leader ${anchor(to.node(view.route.dc, leader.Node), name(leader.Node))}</span>` : no('no leader')}
       <span>${count(voters.length, 'voter')}, a majority is ${Math.floor(voters.length / 2) + 1}</span>
       ${health ? (health.FailureTolerance > 0 ? yes(`can lose ${count(health.FailureTolerance, 'server')}`) : html`<span class="state warn"><span aria-hidden="true">▲</span> can lose no server</span>`) : nothing}
     </p>
-    <div class="scroll" tabindex="0" role="region" aria-label="Raft peers"><table aria-label="Servers"><thead><tr>${['State', 'Name', 'Role', 'Vote', 'Address', 'Version', 'Last contact', 'Behind by'].map((each) => html`<th scope="col">${each}</th>`)}</tr></thead>
-    <tbody>${servers.map((server) => {
-      const seen = byId.get(server.ID);
-      return html`<tr>
-        <td>${seen ? (seen.Healthy ? yes('healthy') : no('unhealthy')) : html`<span class="muted">not known</span>`}</td>
-        <td>${anchor(to.node(view.route.dc, server.Node), name(server.Node))}</td>
-        <td>${server.Leader ? 'leader' : 'follower'}</td><td>${server.Voter ? 'voter' : 'no vote'}</td>
-        <td><bdi class="mono">${visible(server.Address)}</bdi></td><td>${visible(seen?.Version ?? '')}</td>
-        <td>${server.Leader ? '' : visible(seen?.LastContact ?? '')}</td>
-        <td>${seen ? (server.Leader ? '' : count(Math.max(0, newest - seen.LastIndex), 'entry', 'entries')) : ''}</td></tr>`;
-    })}</tbody></table></div>`;
+    ${view.table.render()}`;
 }
 
 async function fingerprint(key, at) {
@@ -82,7 +114,7 @@ function wan(view) {
   if (!body) return html`<p class="muted">${error ? name(error.message) : 'Asking …'}</p>`;
   if (!body?.length && view.app.hidden()) return html`<p class="muted">None that may be read.</p>`;
   if (!body?.length) return html`<p class="muted">This agent is no member of the WAN pool: servers are.</p>`;
-  return html`<ul class="plain">${body.map((member) => html`<li>${state(MEMBER[member.Status] ?? 'unknown')} ${name(member.Name)} <bdi class="mono">${member.Addr}:${member.Port}</bdi></li>`)}</ul>`;
+  return html`<ul class="plain">${body.map((member) => html`<li>${state(MEMBER[member.Status] ?? 'unknown')} ${name(member.Name)} <bdi class="mono">${visible(hostPort(member.Addr, member.Port))}</bdi></li>`)}</ul>`;
 }
 
 async function snapshot(view) {
@@ -103,6 +135,15 @@ export const page = {
     autopilot: { path: withQuery('/v1/operator/autopilot/health', { dc: route.dc }), pollMs: 5000, optional: true },
     wan: { path: '/v1/agent/members?wan=1', pollMs: 30000, optional: true },
   }),
+  start(view) {
+    view.table = new Table(view, {
+      name: 'Servers',
+      one: 'server',
+      columns,
+      kind: 'of-servers',
+      empty: () => html`<p>The servers have no configuration of Raft yet.</p>`,
+    });
+  },
   changed(view, feed) {
     if (feed === 'keyring' && view.feeds.keyring.body) readKeyring(view);
   },

@@ -36,6 +36,7 @@ function rows(route, instances) {
       tag: tags,
       node: [Node.Node],
       said,
+      tone: said ? '' : 'quiet',
       text: `${Service.ID} ${Node.Node} ${address} ${tags.join(' ')} ${said}`.toLowerCase(),
       mark: `${states} ${said}`,
     };

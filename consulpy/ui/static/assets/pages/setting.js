@@ -1,6 +1,6 @@
 /** Settings of this browser: the token, theme, keys, live updates. */
 
-import { chosen, html, nothing } from '../parts.js';
+import { chosen, html, name, nothing, sameOnCommandLine } from '../parts.js';
 import { currentToken, useToken } from '../api.js';
 
 function logIn(view, event) {
@@ -22,7 +22,7 @@ function forget(view) {
 function whoAmI(view) {
   const { body, error } = view.feeds.me ?? {};
   if (body)
-    return html`<p>In use: <strong>${body.Description || 'a token'}</strong>, AccessorID <span class="mono">${body.AccessorID}</span>${(body.Policies ?? []).length ? `, policies ${body.Policies.map((each) => each.Name).join(', ')}` : ''}.</p>`;
+    return html`<p>In use: <strong>${name(body.Description || 'a token')}</strong>, AccessorID <span class="mono">${body.AccessorID}</span>${(body.Policies ?? []).length ? `, policies ${body.Policies.map((each) => each.Name).join(', ')}` : ''}.</p>`;
   if (/ACL support disabled/i.test(error?.message ?? ''))
     return html`<p class="note">ACLs are off: every request is allowed, a token changes nothing.</p>`;
   if (error?.status === 403)
@@ -58,8 +58,9 @@ export const page = {
         ].map(([value, text]) => html`<option .value=${value}>${text}</option>`)}
       </select></label>
       ${option(view, 'isCompact', 'Compact rows', '28 pixels in place of 36')}
-      ${option(view, 'isLive', 'Live updates', 'off: each page asks once')}
+      ${option(view, 'isLive', 'Live updates', 'without them each page asks once')}
       ${option(view, 'hasKeys', 'Keys of one letter', 'as / for the filter and g n for the nodes; ? shows all')}
-      <p class="muted">Times are of this browser's zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone}.</p>`;
+      <p class="muted">Times are of this browser's zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone}.</p>
+      ${sameOnCommandLine(['export CONSUL_HTTP_TOKEN=SECRET'], ['consulpy acl token read -self', '/v1/acl/token/self'])}`;
   },
 };
