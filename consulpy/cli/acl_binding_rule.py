@@ -47,7 +47,7 @@ def _bind_vars(given: Invocation) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or name.lower() != "name":
             raise ConfigError(f'Malformed -bind-vars argument: "{text}"; expected name=VALUE')
-        found = {"BindVars": {"Name": value}}
+        found = {"BindVars": {"name": value}}
     return found
 
 

@@ -230,7 +230,7 @@ def templates_in(path: str) -> list[Json]:
                 known = {key.lower(): value for key, value in each.items()}
                 if known.keys() - {"name"}:
                     raise ConfigError(f"{path}: {name}: a template has no variable but Name")
-                found.append({"TemplateName": name} | ({"TemplateVariables": {"Name": known["name"]}} if known else {}))
+                found.append({"TemplateName": name} | ({"TemplateVariables": {"name": known["name"]}} if known else {}))
     if not found:
         raise ConfigError(f"{path}: there is no block TemplatedPolicies")
     return found
@@ -252,7 +252,7 @@ def template_variables(texts: list[str]) -> Json:
         name, colon, value = text.partition(":")
         if not colon or name.lower() != "name":
             raise ConfigError(f'Malformed -var argument: "{text}"; expected name:VALUE')
-        variables["Name"] = value
+        variables["name"] = value
     return variables
 
 

@@ -86,7 +86,8 @@ def _grants(found: Json, margin: str = "") -> list[str]:
     if found.get("TemplatedPolicies"):
         lines.append(f"{margin}Templated Policies:")
         for each in found["TemplatedPolicies"]:
-            name = (each.get("TemplateVariables") or {}).get("Name", "")
+            variables = {key.lower(): value for key, value in (each.get("TemplateVariables") or {}).items()}
+            name = variables.get("name", "")
             lines.append(
                 f"{margin}   {printable(each['TemplateName'])}" + (f" (Name: {printable(name)})" if name else "")
             )

@@ -4,7 +4,7 @@ A token's secret works as its password; displays and logs name a token by its ac
 """
 
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
@@ -78,9 +78,16 @@ class NodeIdentity(Record):
 
 @dataclass(slots=True)
 class TemplateVariables(Record):
-    """Values of a template's variables."""
+    """Values of a template's variables. Newer versions show `name` in small letters, and take any."""
 
-    name: str = ""
+    name: str = go(json="name", default="")
+
+    @classmethod
+    def from_wire(cls, raw: Any) -> Self:
+        """See `Record.from_wire`; encoders that go by JSON's names write it in small letters."""
+        if isinstance(raw, dict) and b"name" in raw:
+            raw = {b"Name": raw[b"name"], **raw}
+        return super(TemplateVariables, cls).from_wire(raw)  # noqa: UP008 - slots make another class
 
 
 @dataclass(slots=True)

@@ -208,7 +208,7 @@ def test_a_token_with_a_templated_policy(agent: Agent) -> None:
     agent.answers["PUT /v1/acl/token"] = TOKEN
     assert main(["acl", "token", "create", "-templated-policy", "builtin/service", "-var", "name:web"]) == 0
     assert agent.asked[-1][3]["TemplatedPolicies"] == [
-        {"TemplateName": "builtin/service", "TemplateVariables": {"Name": "web"}}
+        {"TemplateName": "builtin/service", "TemplateVariables": {"name": "web"}}
     ]
 
 
@@ -226,7 +226,7 @@ def test_templated_policies_are_shown(agent: Agent, capsys: pytest.CaptureFixtur
     assert main(["acl", "templated-policy", "read", "-name", "builtin/service"]) == 0
     assert "Input variables: Name (required)" in capsys.readouterr().out
     assert main(["acl", "templated-policy", "preview", "-name", "builtin/service", "-var", "name:web"]) == 0
-    assert agent.asked[-1][3] == {"Name": "web"}
+    assert agent.asked[-1][3] == {"name": "web"}
     assert capsys.readouterr().out.endswith("Rules:\nr\n")
 
 
@@ -283,7 +283,7 @@ FILES = {
     "two.json": json.dumps({"TemplatedPolicies": {"builtin/service": [{"Name": "api"}], "builtin/dns": [{}]}}),
 }
 LINKS = [
-    {"TemplateName": "builtin/service", "TemplateVariables": {"Name": "api"}},
+    {"TemplateName": "builtin/service", "TemplateVariables": {"name": "api"}},
     {"TemplateName": "builtin/dns"},
 ]
 
@@ -317,13 +317,13 @@ def test_one_template_of_a_file_is_previewed(agent: Agent, tmp_path: Path) -> No
         ("ID", "Name", "Description", "Rules"), "x"
     )
     assert main(["acl", "templated-policy", "preview", "-file", str(tmp_path / "f")]) == 0
-    assert agent.asked[0][3] == {"Name": "api"}
+    assert agent.asked[0][3] == {"name": "api"}
 
 
 def test_a_binding_rule_has_variables(agent: Agent) -> None:
     words = "acl binding-rule create -method m -bind-type templated-policy -bind-name builtin/service"
     main([*words.split(), "-bind-vars", "name=k8s-${serviceaccount.name}", "-format", "json"])
-    assert agent.asked[0][3]["BindVars"] == {"Name": "k8s-${serviceaccount.name}"}
+    assert agent.asked[0][3]["BindVars"] == {"name": "k8s-${serviceaccount.name}"}
     assert main([*words.split(), "-bind-vars", "colour=red"]) == 1
 
 

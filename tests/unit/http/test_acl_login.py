@@ -72,7 +72,7 @@ def test_a_binding_rule_gives_a_templated_policy_with_variables(kubernetes: Guar
         "AuthMethod": "kube",
         "BindType": "templated-policy",
         "BindName": "builtin/service",
-        "BindVars": {"Name": "k8s-${serviceaccount.name}"},
+        "BindVars": {"name": "k8s-${serviceaccount.name}"},
     }
     made = kubernetes.as_(MASTER, "PUT /v1/acl/binding-rule", rule)
     assert made.status == 200, made.text
@@ -81,7 +81,7 @@ def test_a_binding_rule_gives_a_templated_policy_with_variables(kubernetes: Guar
     assert again == made.json
     token = login(kubernetes)
     assert token.json["TemplatedPolicies"] == [
-        {"TemplateName": "builtin/service", "TemplateVariables": {"Name": "k8s-web"}}
+        {"TemplateName": "builtin/service", "TemplateVariables": {"name": "k8s-web"}}
     ]
     register = "PUT /v1/catalog/register"
     body = {"Node": "n", "Address": "127.0.0.9", "SkipNodeUpdate": True, "Service": {"Service": "k8s-web"}}

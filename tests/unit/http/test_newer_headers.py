@@ -40,6 +40,13 @@ def test_a_read_names_default_policy_and_backend(harness: HttpHarness) -> None:
         assert harness.ask(request, User_Agent=GO).headers[BACKEND] == "blocking-query", request
 
 
+def test_a_node_without_coordinates_is_followed_by_its_index(harness: HttpHarness) -> None:
+    """py-consul's tests, which ran against Consul 1.22: it raises for a 404 without the header."""
+    found = harness.ask("GET /v1/coordinate/node/nobody", User_Agent=GO)
+    assert (found.status, "x-consul-index" in found.headers) == (404, True)
+    assert "x-consul-index" not in harness.ask("GET /v1/coordinate/node/nobody").headers
+
+
 def test_every_response_of_the_api_names_the_default_policy(guarded: GuardedHarness) -> None:
     for request in ("GET /v1/agent/self", "PUT /v1/kv/a", "GET /v1/nowhere-in-kv", "DELETE /v1/agent/self"):
         found = ask(guarded, request, "")

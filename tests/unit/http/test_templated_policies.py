@@ -7,8 +7,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from consulpy.acl.rules import parse
 from consulpy.acl.templates import TEMPLATES
+from consulpy.codec.msgpack import pack
 from consulpy.errors import RPCError
-from consulpy.structs.acl import GLOBAL_READ_ONLY, GLOBAL_READ_ONLY_ID, TemplatedPolicy, Token
+from consulpy.structs.acl import GLOBAL_READ_ONLY, GLOBAL_READ_ONLY_ID, TemplatedPolicy, TemplateVariables, Token
 from consulpy.structs.acl_requests import TokenReply
 from tests.harness.guarded import MASTER, GuardedHarness
 
@@ -21,7 +22,7 @@ def harness() -> GuardedHarness:
 def templated(name: str, variable: str = "", *datacenters: str) -> dict[str, Any]:
     found: dict[str, Any] = {"TemplateName": name}
     if variable:
-        found["TemplateVariables"] = {"Name": variable}
+        found["TemplateVariables"] = {"name": variable}
     return found | ({"Datacenters": list(datacenters)} if datacenters else {})
 
 
@@ -207,3 +208,13 @@ def test_a_token_is_shown_with_all_that_it_is_granted_by(harness: GuardedHarness
     assert harness.as_(MASTER, f"GET /v1/acl/token/{MASTER}?expanded").status == 403
     bare = harness.as_(MASTER, f"GET /v1/acl/token/{made['AccessorID']}").json
     assert "ExpandedPolicies" not in bare
+
+
+@pytest.mark.parametrize("name", ["name", "Name", "NAME"])
+def test_variables_are_taken_in_any_case_and_shown_as_newer_versions_do(harness: GuardedHarness, name: str) -> None:
+    """py-consul's tests, which ran against Consul 1.22: `TemplateVariables.name`."""
+    policy = {"TemplateName": "builtin/service", "TemplateVariables": {name: "web"}}
+    made = harness.as_(MASTER, "PUT /v1/acl/token", {"TemplatedPolicies": [policy]}).json
+    assert made["TemplatedPolicies"][0]["TemplateVariables"] == {"name": "web"}
+    body = pack({name.encode(): b"web"})
+    assert TemplateVariables.unpack(body).name == ("web" if name != "NAME" else "")

@@ -64,7 +64,10 @@ async def node(agent: "AgentInterface", request: Request) -> Response:
     body = NodeRequest(node=request.tail)
     reply, headers = await read(agent, request, "Coordinate.Node", body, namespaces=False, consistency=False)
     found = _all(reply.coordinates, _segment(request))
-    return Response(found, headers=headers) if found else Response(status=404)
+    if found:
+        return Response(found, headers=headers)
+    # 1.8.7 has no index here; newer clients that follow a node need one
+    return Response(status=404, headers=headers if request.header("User-Agent") else {})
 
 
 def _segment(request: Request) -> str | None:
