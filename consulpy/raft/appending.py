@@ -30,7 +30,7 @@ def receive(raft: "RaftServer", request: AppendEntries, respond: Respond) -> Non
     if request.is_heartbeat:
         reply.success = True
         raft.contact_s = raft.clock.seconds()
-        _respond_soon(raft, reply, respond)
+        _respond_to_heartbeat(raft, reply, respond)
         return
     if raft.snapshots.is_installing:  # nothing else may change the log now
         _respond_soon(raft, reply, respond)
@@ -65,6 +65,18 @@ def _respond_soon(raft: "RaftServer", reply: AppendEntriesReply, respond: Respon
         respond(reply, "")
     else:
         raft.persistence.after(lambda: respond(reply, ""))
+
+
+def _respond_to_heartbeat(raft: "RaftServer", reply: AppendEntriesReply, respond: Respond) -> None:
+    """The same. Where the term cannot be stored the leader hears that instead: it waits for each answer before the
+    next heartbeat, and without any this server would know no leader while its disk is full.
+    """
+    if reply.term <= raft.durable_term:
+        respond(reply, "")
+    else:
+        raft.persistence.after_or_failed(
+            lambda: respond(reply, ""), lambda: respond(None, "the term cannot be stored at present")
+        )
 
 
 def _are_sound(raft: "RaftServer", request: AppendEntries, entries: list[LogEntry]) -> bool:

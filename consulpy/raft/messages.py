@@ -74,7 +74,8 @@ class AppendEntries(Request):
     @property
     def is_heartbeat(self) -> bool:
         """Whether this only says that the leader lives; real servers answer it outside their main loop."""
-        return self.entries is None and not (self.prev_log_entry or self.prev_log_term or self.leader_commit_index)
+        is_empty = self.entries is None and not (self.prev_log_entry or self.prev_log_term or self.leader_commit_index)
+        return is_empty and bool(self.term and self.leader)
 
 
 @dataclass(slots=True)
@@ -215,10 +216,18 @@ def decode_request(kind: int, raw: Any) -> Request:
     if record is None:
         raise WireError(f"unknown Raft message type {kind}")
     request = record.from_wire(raw)
+    if not _has_version(record, raw):
+        request.protocol_version = 0  # type: ignore[attr-defined]
     for name in _NUMBERS[record]:
         if not 0 <= getattr(request, name) <= NUMBER_MAX:
             raise WireError(f"{name} {getattr(request, name)} of a {record.__name__}")
     return request
+
+
+def _has_version(record: type[Request], raw: Any) -> bool:
+    if isinstance(raw, list):
+        return len(raw) > [*map(str, record.__slots__)].index("protocol_version")
+    return isinstance(raw, dict) and b"ProtocolVersion" in raw
 
 
 def sender_of(request: Request) -> str:

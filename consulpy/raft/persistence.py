@@ -41,6 +41,8 @@ class Persistence:
         self._on_error = on_error
         self._next = Update()
         self._next_actions: list[Action] = []
+        #: Called once when a write fails.
+        self._on_failure: list[Action] = []
         self._current: Update | None = None
         self._current_actions: list[Action] = []
         self._is_closed = self._is_flushing = False
@@ -103,6 +105,16 @@ class Persistence:
         else:
             action()
 
+    def after_or_failed(self, action: Action, failed: Action) -> None:
+        """The same; `failed` as soon as a write fails before, or if the last one did. `action` may follow it."""
+        if self.is_idle:
+            action()
+        elif self.is_failing:
+            failed()
+        else:
+            self.after(action)
+            self._on_failure.append(failed)
+
     def flush(self) -> None:
         """Begin to write what was collected, unless a write is running.
 
@@ -126,7 +138,7 @@ class Persistence:
     def close(self) -> None:
         """Write no more; nothing that waits happens."""
         self._is_closed = True
-        self._next_actions, self._current_actions = [], []
+        self._next_actions, self._current_actions, self._on_failure = [], [], []
 
     def _write(self) -> None:
         update = self._current
@@ -142,6 +154,9 @@ class Persistence:
         if error is not None:
             self.is_failing = True
             self._on_error(error)
+            failed, self._on_failure = self._on_failure, []
+            for action in failed:
+                action()
             if update.is_empty:  # given up
                 self._current, self._current_actions, self.is_failing = None, [], False
                 self.flush()
@@ -149,6 +164,8 @@ class Persistence:
                 self._clock.callLater(RETRY_S, self._write)
             return
         self.is_failing = False
+        if self._next.is_empty:
+            self._on_failure.clear()
         self.last_write_s = self._clock.seconds() - self._began_s
         self.last_count = len(update.entries)
         if update.entries and not self._next.discards_all:

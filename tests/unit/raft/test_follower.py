@@ -49,9 +49,9 @@ class Nowhere:
     def restore(self, state: Any, index: int) -> None: ...
 
 
-def follower(clock: Any, disk: Disk | None = None) -> Raft:
+def follower(clock: Any, disk: Disk | None = None, failing: float = 0.0) -> Raft:
     nowhere: Any = Nowhere()
-    storage: Any = SimulatedStorage(disk or Disk(), clock, Random(1), 0.0, 0.0)
+    storage: Any = SimulatedStorage(disk or Disk(), clock, Random(1), 0.0, failing)
     raft = Raft(
         SCRIPT["me"]["id"],
         SCRIPT["me"]["address"],
@@ -134,3 +134,35 @@ def append(raft: Raft, clock: Clock, **fields: Any) -> None:
     request = AppendEntries(**{"leader": "127.0.0.9:8300", "term": 1, **fields})
     raft.handle(request, lambda *_: None)
     clock.advance(0)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, 3])
+@pytest.mark.parametrize("body", [{}, None, []])
+def test_a_request_without_a_protocol_version_is_of_version_0(kind: int, body: Any) -> None:
+    """Not of ours; and an empty one is no heartbeat. Source: docs/wire/raft.md 21."""
+    clock = Clock()
+    answers: list[Any] = []
+    follower(clock).handle(decode_request(kind, body), lambda reply, error: answers.append((reply, error)))
+    assert answers == [(None, "operation not supported with current protocol version")]
+
+
+def test_a_follower_whose_disk_is_full_still_knows_its_new_leader() -> None:
+    """A leader sends a heartbeat when the last one is answered; no answer may claim a term that is not stored."""
+    clock = Clock()
+    raft = follower(clock, failing=1.0)
+    storage: Any = raft.storage
+    heartbeat = AppendEntries(leader="10.0.0.2:8300", term=4)
+    answers: list[Any] = []
+
+    def beat() -> Any:
+        raft.handle(heartbeat, lambda reply, error: answers.append(error or (reply.term, reply.success)))  # type: ignore[union-attr]
+        clock.advance(0.01)
+        return answers[-1]
+
+    assert beat() == "the term cannot be stored at present"
+    assert beat() == "the term cannot be stored at present"
+    assert len(answers) == 2
+    assert raft.known_leader == "10.0.0.2:8300"
+    storage._failing = 0.0
+    clock.advance(1.0)
+    assert beat() == (4, True)

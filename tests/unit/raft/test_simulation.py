@@ -386,14 +386,40 @@ def a_configuration_that_was_cut_stays_in_force(patch: pytest.MonkeyPatch) -> No
     patch.setattr(Configurations, "truncated", lambda self, index: None)
 
 
+@broken
+def a_new_leader_changes_the_configuration_before_an_entry_of_its_own_is_committed(patch: pytest.MonkeyPatch) -> None:
+    """Two leaders may then each have a change that the other one lacks, and majorities that do not meet."""
+    change = leadership.Leadership._next_change
+
+    def at_once(self: Any) -> None:
+        raft, commit = self._raft, self._raft.commit_index
+        raft.commit_index = max(commit, self.first_index)
+        try:
+            change(self)
+        finally:
+            if raft.commit_index == max(commit, self.first_index):
+                raft.commit_index = commit
+
+    patch.setattr(leadership.Leadership, "_next_change", at_once)
+
+
 #: Worlds in which a mistake shows soon.
 STORMY = Plan(servers=3, spare=2, faults_s=15.0, writes_per_s=100.0)
 #: The world in which it showed when it was last looked for, where that is a late one.
-SHOWS_LATE = {"an_old_snapshot_is_installed": 150, "a_silent_leader_is_never_forgotten": 18}
+SHOWS_LATE = {
+    "an_old_snapshot_is_installed": 150,
+    "a_silent_leader_is_never_forgotten": 18,
+    "a_new_leader_changes_the_configuration_before_an_entry_of_its_own_is_committed": 537,
+}
 
 
 #: Those that show in another one only.
-HASTY = {"a_configuration_that_was_cut_stays_in_force": replace(STORMY, writes_per_s=30.0, hastens=True)}
+HASTY = {
+    "a_configuration_that_was_cut_stays_in_force": replace(STORMY, writes_per_s=30.0, hastens=True),
+    "a_new_leader_changes_the_configuration_before_an_entry_of_its_own_is_committed": Plan(
+        servers=4, spare=1, faults_s=20.0, writes_per_s=20.0, hastens=True
+    ),
+}
 
 
 @pytest.mark.parametrize("rule", BROKEN)
