@@ -9,7 +9,7 @@ from consulpy.acl.rules import InvalidRules, Rules, parse
 from consulpy.acl.templates import TEMPLATES
 from consulpy.acl.translate import translate
 from consulpy.cli import acl_show
-from consulpy.cli.acl_common import USES_SERVERS, Json, part, saying, token_id, value_of
+from consulpy.cli.acl_common import USES_SERVERS, Json, legacy_token, part, saying, token_id, value_of
 from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.client import ClientError
@@ -120,6 +120,8 @@ Shows rules from before 1.4 in today's words.
 )
 def translate_rules(given: Invocation) -> int:
     """The same rules."""
+    if given.values["token-accessor"] and given.values["token-secret"]:
+        raise ConfigError("Error - cannot specify both -token-secret and -token-accessor")
     if len(given.arguments) != 1:
         raise ConfigError(
             "Error! Missing TRANSLATE argument"
@@ -128,23 +130,12 @@ def translate_rules(given: Invocation) -> int:
         )
     text = value_of(given.arguments[0])
     if given.values["token-accessor"] or given.values["token-secret"]:
-        text = _rules_of_token(given, text.strip())
+        text = legacy_token(given, text.strip(), is_secret=given.values["token-secret"])["Rules"]
     try:
         given.out(translate(text))
     except InvalidRules as error:
         raise ConfigError(f"Error translating rules: {error}") from None
     return 0
-
-
-def _rules_of_token(given: Invocation, text: str) -> str:
-    with saying("Error reading token"):
-        if given.values["token-secret"]:
-            found = given.client.get("/v1/acl/token/self", {**given.query, "token": text})
-        else:
-            found = given.client.get(f"/v1/acl/token/{part(token_id(given, text))}", given.query)
-    if not found.get("Rules"):
-        raise ConfigError("Token is not a legacy token with rules")
-    return str(found["Rules"])
 
 
 @command(

@@ -121,11 +121,12 @@ def create(given: Invocation) -> int:
 )
 def read(given: Invocation) -> int:
     """One method."""
-    return _show(given, _read(given, _name(given), "Error reading auth method"))
+    name = _name(given)
+    return _show(given, _read(given, name, f'Error reading auth method "{name}"'))
 
 
 def _read(given: Invocation, name: str, what: str) -> dict[str, Any]:
-    with saying(f'{what} "{name}"'):
+    with saying(what):
         try:
             found: dict[str, Any] = given.client.get(f"/v1/acl/auth-method/{part(name)}", given.query)
             return found
@@ -170,15 +171,18 @@ def update(given: Invocation) -> int:
         raise ConfigError("Cannot update an auth method without specifying the -name parameter")
     name = str(given.values["name"])
     old = _read(given, name, "Error when retrieving current auth method")
-    said = _given(given)
+    said = _given(given) | {"Name": old["Name"]}  # names are found whatever their case
+    if old["Type"] != "kubernetes" and not given.values["config"]:
+        said.pop("Config", None)
     if given.values["no-merge"]:
         method = {"Name": old["Name"], "Type": old["Type"], "Config": None} | said
     else:
         if old["Type"] == "kubernetes" and "Config" in said and not given.values["config"]:
             said["Config"] = (old.get("Config") or {}) | said["Config"]
         method = old | said
+    query = {"dc": given.query["dc"]}
     with saying(f'Error updating auth method "{name}"'):
-        return _show(given, given.client.put(f"/v1/acl/auth-method/{part(name)}", {"dc": given.query["dc"]}, method))
+        return _show(given, given.client.put(f"/v1/acl/auth-method/{part(old['Name'])}", query, method))
 
 
 @command(

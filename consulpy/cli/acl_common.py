@@ -20,6 +20,8 @@ ANONYMOUS_ID: Final = "00000000-0000-0000-0000-000000000002"
 MANAGEMENT_ID: Final = "00000000-0000-0000-0000-000000000001"
 _ID_LENGTH: Final = 36
 
+_NO_RULES: Final = "Token is not a legacy token with rules"
+
 META: Final = Flag(
     "meta",
     "Indicates that metadata such as the content hash and Raft indices should be shown for each entry",
@@ -126,6 +128,19 @@ def token_id(given: Invocation, text: str, what: str = "") -> str:
     if text == "anonymous":
         return ANONYMOUS_ID
     return _by_prefix(given, text, "/v1/acl/tokens", "AccessorID", "token", what)
+
+
+def legacy_token(given: Invocation, text: str, what: str = "", *, is_secret: bool) -> dict[str, Any]:
+    """A token with legacy rules, by the beginning of its accessor or by its secret. `what`: the beginning of errors."""
+    name = text if is_secret else token_id(given, text, what)
+    with saying(f"{what}: Error reading token" if what else "Error reading token"):
+        if is_secret:
+            found: dict[str, Any] = given.client.get("/v1/acl/token/self", {**given.query, "token": name})
+        else:
+            found = given.client.get(f"/v1/acl/token/{part(name)}", given.query)
+    if not found.get("Rules"):
+        raise ConfigError(f"{what}: {_NO_RULES}" if what else _NO_RULES)
+    return found
 
 
 def policy_id(given: Invocation, text: str, what: str = "") -> str:

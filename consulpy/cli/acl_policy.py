@@ -8,12 +8,12 @@ from consulpy.cli.acl_common import (
     NO_MERGE,
     SHOWS,
     USES_SERVERS,
+    legacy_token,
     part,
     policy_id,
     policy_id_by_name,
     saying,
     text_flag,
-    token_id,
     value_of,
 )
 from consulpy.cli.command import Invocation, command, group
@@ -92,7 +92,7 @@ def create(given: Invocation) -> int:
     if not values["name"]:
         raise ConfigError("Missing require '-name' flag")
     if values["from-token"] and values["rules"]:
-        raise ConfigError("Cannot specify both -rules and -from-token")
+        raise ConfigError("Error loading rules: Cannot specify both -rules and -from-token")
     policy = {
         "Name": values["name"],
         "Description": values["description"],
@@ -105,13 +105,9 @@ def create(given: Invocation) -> int:
 
 def _rules_of_token(given: Invocation) -> str:
     text = value_of(given.values["from-token"], "rules").strip()
-    accessor = text
-    with saying("Error loading the token"):
-        if given.values["token-secret"]:
-            accessor = given.client.get("/v1/acl/token/self", {**given.query, "token": text})["AccessorID"]
-        else:
-            accessor = token_id(given, text, "Error loading rules")
-        found: str = given.client.get_text(f"/v1/acl/rules/translate/{accessor}", given.query)
+    token = legacy_token(given, text, "Error loading rules", is_secret=given.values["token-secret"])
+    with saying("Error loading rules: Error reading token"):
+        found: str = given.client.get_text(f"/v1/acl/rules/translate/{token['AccessorID']}", given.query)
     return found
 
 

@@ -27,7 +27,9 @@ def show(given: Invocation, found: Any, shown: Callable[[Json], str]) -> int:
         given.out(json.dumps(_ordered(found), indent=4, ensure_ascii=False))
         return 0
     if isinstance(found, list):
-        given.out("\n".join(shown(each) for each in found))
+        text = "\n".join(shown(each) for each in found)
+        if text:
+            given.out(text if text.endswith("\n") else text + "\n")
     else:
         given.out(shown(found))
     return 0
@@ -39,8 +41,9 @@ def _ordered(found: Any) -> Any:
     kept = {name: value for name, value in found.items() if name != "ID" or "SecretID" not in found}
     if "AccessorID" in found and "SecretID" not in found:
         kept.setdefault("Legacy", False)
-    first = () if "AccessorID" in found else _INDEXES
-    return dict(sorted(kept.items(), key=lambda item: (item[0] in first, _place(item[0]))))
+    last = () if "AccessorID" in found else _INDEXES
+    first = "MaxTokenTTL" if "Config" in found else ""
+    return dict(sorted(kept.items(), key=lambda item: (item[0] != first, item[0] in last, _place(item[0]))))
 
 
 def _place(name: str) -> int:
@@ -63,7 +66,7 @@ def _hex_hash(found: Json) -> str:
 
 
 def _rows(rows: list[tuple[str, str]], width: int = 14) -> list[str]:
-    return [f"{name + ':':<{width}}{printable(value)}".rstrip() for name, value in rows]
+    return [f"{name + ':':<{width}}{printable(value)}" for name, value in rows]
 
 
 def _meta(found: Json, *, has_hash: bool = True) -> list[tuple[str, str]]:
@@ -146,7 +149,7 @@ def role(found: Json, *, meta: bool = False) -> str:
 def role_entry(found: Json, *, meta: bool = False) -> str:
     """A role in a list."""
     rows = [("ID", found["ID"]), ("Description", found.get("Description", ""))]
-    return _entry(found, _rows(rows + (_meta(found) if meta else [])) + _grants(found)) + "\n"
+    return _entry(found, _rows(rows + (_meta(found) if meta else [])) + _grants(found))
 
 
 def auth_method(found: Json, *, meta: bool = False) -> str:
@@ -171,13 +174,13 @@ def _method_rows(found: Json) -> list[tuple[str, str]]:
 
 def auth_method_entry(found: Json, *, meta: bool = False) -> str:
     """An auth method in a list."""
-    return _entry(found, _rows(_method_rows(found) + (_meta(found, has_hash=False) if meta else []))) + "\n"
+    return _entry(found, _rows(_method_rows(found) + (_meta(found, has_hash=False) if meta else [])))
 
 
 def binding_rule(found: Json, *, meta: bool = False) -> str:
     """A binding rule."""
     rows = [("ID", found["ID"]), *_rule_rows(found)]
-    return "\n".join(_rows(rows + (_meta(found, has_hash=False) if meta else [])))
+    return "\n".join([*_rows(rows + (_meta(found, has_hash=False) if meta else [])), ""])
 
 
 def _rule_rows(found: Json) -> list[tuple[str, str]]:
@@ -194,4 +197,4 @@ def _rule_rows(found: Json) -> list[tuple[str, str]]:
 def binding_rule_entry(found: Json, *, meta: bool = False) -> str:
     """A binding rule in a list."""
     lines = _rows(_rule_rows(found) + (_meta(found, has_hash=False) if meta else []))
-    return "\n".join([f"{found['ID']}:", *(f"   {line}" for line in lines), ""])
+    return "\n".join([f"{found['ID']}:", *(f"   {line}" for line in lines)])
