@@ -206,7 +206,7 @@ class Prober:
             return
         missing = probe.nacks_expected - probe.nacks
         members.awareness.apply(missing if probe.nacks_expected else 1)
-        detail = f"no ack to a ping, {probe.nacks} of {probe.nacks_expected} helpers had none either, no answer by TCP"
+        detail = f"no ack to a ping, {_helped(probe.nacks, probe.nacks_expected)}, no answer by TCP"
         if not member.is_gone and members.by_name.get(member.name) is member:
             self._log("info", f"suspect {member.name} has failed, no acks received")
             members.handle_suspect(Suspect(member.incarnation, member.name, self._config.name), detail)
@@ -346,3 +346,15 @@ class Prober:
             elif isinstance(waiting, _RelayedPing) and waiting.timer is not None and waiting.timer.active():
                 waiting.timer.cancel()
         self._by_seq.clear()
+
+
+def _helped(nacks: int, expected: int) -> str:
+    """What came of asking others to ping: `expected` were asked, `nacks` said that they got no ack."""
+    if not expected:
+        return "nobody else to ask"
+    helpers = "the only helper" if expected == 1 else f"{expected} helpers"
+    if nacks == expected:
+        return f"{helpers} got none either"
+    if not nacks:
+        return f"no answer of {helpers}"
+    return f"{nacks} of {helpers} got none either, no answer of the others"

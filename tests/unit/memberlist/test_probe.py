@@ -82,6 +82,24 @@ class TestProbing:
         suspicions = [event for event in lone.memberlist.timeline.of("n2") if event.what == "suspected"]
         assert [(event.peer, event.detail[:16]) for event in suspicions] == [("c1", "no ack to a ping")]
 
+    @pytest.mark.parametrize(
+        ("helpers", "nacks", "told"),
+        [
+            (False, 0, "nobody else to ask"),
+            (True, 0, "no answer of 3 helpers"),
+            (True, 1, "1 of 3 helpers got none either, no answer of the others"),
+            (True, 3, "3 helpers got none either"),
+        ],
+    )
+    def test_a_suspicion_tells_what_the_helpers_said(self, helpers: bool, nacks: int, told: str) -> None:
+        lone, ping = probing(helpers=helpers)
+        lone.clock.advance(0.6)
+        for helper in HELPERS[:nacks]:
+            lone.get(Nack(ping.seq_no), source=helper)
+        lone.clock.advance(0.5)
+        suspicions = [event for event in lone.memberlist.timeline.of("n2") if event.what == "suspected"]
+        assert [event.detail for event in suspicions] == [f"no ack to a ping, {told}, no answer by TCP"]
+
     def test_a_suspect_is_told_with_the_next_ping(self) -> None:
         lone, _ = probing(helpers=False)
         lone.clock.advance(1.1)
