@@ -260,7 +260,7 @@ class Agent(AgentParts):
         stopping = [maybeDeferred(stop) for stop in stops]
         for each in stopping:
             each.addErrback(lambda failure: _log.failure("while stopping", failure))
-        return gatherResults(stopping).addCallback(lambda _: None)
+        return gatherResults(stopping, consumeErrors=True).addCallback(lambda _: None)
 
     # -- gossip events
 

@@ -165,9 +165,9 @@ def _check_servers(config: RuntimeConfig) -> None:
 
 def _check_addresses(config: RuntimeConfig) -> None:
     if any(address in ("0.0.0.0", "::") for address in (config.advertise_addr,)):
-        raise ConfigError("Advertise address cannot be 0.0.0.0, :: or [::]")
+        raise ConfigError("Advertise address cannot be 0.0.0.0, :: or [::] (advertise_addr)")
     if config.advertise_addr_wan in ("0.0.0.0", "::"):
-        raise ConfigError("Advertise WAN address cannot be 0.0.0.0, :: or [::]")
+        raise ConfigError("Advertise WAN address cannot be 0.0.0.0, :: or [::] (advertise_addr_wan)")
     for path, networks in (
         ("serf_lan_allowed_cidrs", config.serf_lan_allowed_cidrs),
         ("serf_wan_allowed_cidrs", config.serf_wan_allowed_cidrs),
@@ -319,7 +319,8 @@ def _check_connect(config: RuntimeConfig) -> None:
 
 def _check_logging(config: RuntimeConfig) -> None:
     if config.log_level.upper() not in LOG_LEVELS:
-        raise ConfigError(f"Invalid log level: {config.log_level}. Valid log levels are: [{' '.join(LOG_LEVELS)}]")
+        levels = " ".join(LOG_LEVELS)
+        raise ConfigError(f"Invalid log level: {config.log_level}. Valid log levels are: [{levels}] (log_level)")
 
 
 def _check_numbers(config: RuntimeConfig) -> None:

@@ -52,7 +52,9 @@ def identify(exchange: Exchange, at: Address) -> "Deferred[str]":
         return answered
 
     http = b"GET /v1/status/leader HTTP/1.0\r\nHost: consul\r\n\r\n"
-    return gatherResults([ask(http), ask(_RPC), ask(_DNS)]).addCallback(lambda answers: _told(*answers))
+    return gatherResults([ask(http), ask(_RPC), ask(_DNS)], consumeErrors=True).addCallback(
+        lambda answers: _told(*answers)
+    )
 
 
 def _told(http: bytes, rpc: bytes, dns: bytes) -> str:

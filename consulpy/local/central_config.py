@@ -94,7 +94,7 @@ class CentralConfig:
         waiting = [watch.first for watch in self._watches.values() if not watch.first.called]
         if not waiting:
             return None
-        every = gatherResults([_shared(first) for first in waiting])
+        every = gatherResults([_shared(first) for first in waiting], consumeErrors=True)
         every.addTimeout(FIRST_REPLY_S, self._clock)  # type: ignore[arg-type]
         return every.addErrback(lambda _: None)
 

@@ -177,7 +177,7 @@ class QuorumPeers:
     async def without_newer_kinds(self) -> list[str]:
         """See `Quorum`."""
         others = [each for each in self._configured() if each.id != self._own.id]
-        known = await gatherResults([self.knows_newer_kinds(self._info(each)) for each in others])
+        known = await gatherResults([self.knows_newer_kinds(self._info(each)) for each in others], consumeErrors=True)
         return [each.address for each, knows in zip(others, known, strict=True) if not knows]
 
     def knows_newer_kinds(self, info: ServerInfo) -> "Deferred[bool]":

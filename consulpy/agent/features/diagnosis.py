@@ -76,7 +76,7 @@ async def explain_target(
             return Verdict(Cause.HEALTHY, f"{found.name} at {address} is a member.")
     targets: list[Address] = [(host, parsed.port) for host in hosts[:ADDRESSES_MAX]]
     waiting = [Deferred.fromCoroutine(_explain(reactor, serf.memberlist, own, target)) for target in targets]
-    verdicts: list[Verdict] = await gatherResults(waiting)
+    verdicts: list[Verdict] = await gatherResults(waiting, consumeErrors=True)
     fine = (verdict for verdict in verdicts if verdict.cause is Cause.HEALTHY)  # a join needs one that works
     return next(fine, verdicts[0])
 
@@ -132,7 +132,7 @@ class AgentDiagnosis:
     def run(self, checks: Iterable[Check]) -> "Deferred[list[Finding]]":
         """The findings of all checks, which run concurrently."""
         running = [self.within(name, check) for name, check in checks]
-        together: Deferred[list[list[Finding]]] = gatherResults(running)
+        together: Deferred[list[list[Finding]]] = gatherResults(running, consumeErrors=True)
         return together.addCallback(lambda found: without_symptoms([each for findings in found for each in findings]))
 
     def within(self, name: str, check: Awaitable[list[Finding]]) -> "Deferred[list[Finding]]":

@@ -179,7 +179,7 @@ async def joins(agent: "AgentParts", reactor: Any) -> list[Finding]:
     if not addresses:
         return [Finding.passed("joins", "No addresses to join are configured.")]
     waiting = [Deferred.fromCoroutine(_join(agent, reactor, address)) for address in addresses[:JOINS_MAX]]
-    found: list[Finding | None] = await gatherResults(waiting)
+    found: list[Finding | None] = await gatherResults(waiting, consumeErrors=True)
     findings = [finding for finding in found if finding is not None]
     alone = all(member.status is not Status.ALIVE or member is lan.local_member for member in lan.members.values())
     tried = agent.join_status

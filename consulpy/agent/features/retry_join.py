@@ -97,7 +97,7 @@ class _Causes:
         """Begin. `end(0, errors)` is called if waiting for the join makes no sense."""
         assert self._explain is not None
         waiting = [Deferred.fromCoroutine(self._one(address)) for address in self._addresses]
-        self._asked = DeferredList(waiting)
+        self._asked = DeferredList(waiting, consumeErrors=True)
         self._asked.addCallback(lambda _: self._known(end))
 
     async def _one(self, address: str) -> None:

@@ -57,7 +57,9 @@ class ServersCheck:
             text = "This is a client agent, and there is no server among its living members."
             return [Finding("servers", "fail", Cause.NO_SERVERS, text, "join a server: set retry_join to its address")]
         others = [server for server in servers if server.name != agent.node_name][:SERVERS_MAX]
-        replies: list[_Reply] = await gatherResults([Deferred.fromCoroutine(self._ask(server)) for server in others])
+        replies: list[_Reply] = await gatherResults(
+            [Deferred.fromCoroutine(self._ask(server)) for server in others], consumeErrors=True
+        )
         findings = [Finding.of(f"rpc {each.server.name}", each.verdict) for each in replies if each.verdict is not None]
         findings += [
             Finding.passed(f"rpc {each.server.name}", f"{each.server.name} answers at {each.server.rpc_address}.")

@@ -1,10 +1,12 @@
 """Central defaults are fetched, merged and followed; registrations wait for them, but not for ever."""
 
+import gc
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, globalLogPublisher
 
 from consulpy.errors import NoServers
 from consulpy.local.central_config import FIRST_REPLY_S, CentralConfig
@@ -99,6 +101,20 @@ def test_without_servers_a_registration_goes_on_after_a_while() -> None:
         clock.advance(0.05)
     servers.reply(3, late=True)
     assert config(entries) == {"late": True}, "they are merged when they come"
+
+
+def test_the_end_of_the_wait_is_no_error_that_nobody_has_handled() -> None:
+    central, entries, _, clock = parts()
+    entries.put_service(proxy(), "")
+    errors: list[Any] = []
+    globalLogPublisher.addObserver(errors.append)
+    try:
+        central.settled()
+        clock.advance(FIRST_REPLY_S)
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(errors.append)
+    assert [each for each in errors if each["log_level"] is LogLevel.critical] == []
 
 
 def test_what_is_deregistered_is_followed_no_longer() -> None:
