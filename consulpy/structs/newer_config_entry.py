@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 
 from consulpy.codec.record import plain
 from consulpy.errors import RPCError, WireError
+from consulpy.gocompat.duration import format_duration_ns
 from consulpy.structs.config_entry import KINDS, Entry, plain_value
 
 MESH: Final = "mesh"
@@ -42,6 +43,10 @@ NEWER_KINDS: Final[Mapping[str, NewerKind]] = {
     ),
     "file-system-certificate": NewerKind("1.19", _CERTIFICATE, _CERTIFICATE),
 }
+#: Durations inside of them: texts in JSON, ns on the wire.
+DURATIONS: Final = frozenset(
+    {"CacheDuration", "RequestTimeout", "IdleTimeout", "ConnectTimeout", "BaseInterval", "MaxInterval"}
+)
 #: Fields of `mesh` that ask for what is not done here, and less would be safe without; the values that ask for nothing.
 _UNSERVED: Final[Mapping[tuple[str, ...], tuple[Any, ...]]] = {
     ("TransparentProxy", "MeshDestinationsOnly"): (False,),
@@ -93,10 +98,20 @@ class NewerEntry(Entry):
     def to_json(self) -> dict[str, Any]:
         """See `Record.to_json`."""
         shown: dict[str, Any] = {"Kind": self.kind, **({} if self.kind == MESH else {"Name": self.name})}
-        shown |= {name: plain(value) for name, value in self.body.items()}
+        shown |= {name: _with_durations(plain(value)) for name, value in self.body.items()}
         if self.meta:
             shown["Meta"] = self.meta
         return {**shown, "CreateIndex": self.create_index, "ModifyIndex": self.modify_index}
+
+
+def _with_durations(value: Any) -> Any:
+    """A value for JSON, its durations as texts."""
+    if isinstance(value, dict):
+        return {
+            key: format_duration_ns(each) if key in DURATIONS and isinstance(each, int) else _with_durations(each)
+            for key, each in value.items()
+        }
+    return [_with_durations(each) for each in value] if isinstance(value, list) else value
 
 
 def decode_any_entry(kind: str, raw: Any) -> Any:
@@ -156,6 +171,7 @@ def is_known_kind(kind: str) -> bool:
 
 
 __all__ = [
+    "DURATIONS",
     "MESH",
     "NEWER_KINDS",
     "NewerEntry",

@@ -15,7 +15,7 @@ from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.gocompat.json_decode import GoError, nanoseconds
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import KINDS
-from consulpy.structs.newer_config_entry import MESH, NEWER_KINDS, NewerEntry
+from consulpy.structs.newer_config_entry import DURATIONS, MESH, NEWER_KINDS, NewerEntry
 from consulpy.structs.newer_config_fields import without_nulls
 
 _DURATIONS: Final = frozenset(
@@ -60,7 +60,7 @@ def _newer(kind: str, raw: dict[str, Any], unknown: list[str]) -> NewerEntry:
         plain_name = key.replace("_", "").lower()
         if plain_name in fields:
             if value is not None:
-                entry.body[fields[plain_name]] = without_nulls(value)
+                entry.body[fields[plain_name]] = _in_ns(without_nulls(value), key)
         elif plain_name == "name":
             if kind != MESH or value not in (None, "", MESH):
                 entry.name = _scalar(str, value, "Name")
@@ -71,6 +71,16 @@ def _newer(kind: str, raw: dict[str, Any], unknown: list[str]) -> NewerEntry:
     if kind == MESH and entry.name != MESH:
         unknown.append('invalid config key "Name" - there is one mesh')
     return entry
+
+
+def _in_ns(value: Any, path: str) -> Any:
+    """A value without a schema, with the durations that it is known to have as numbers."""
+    if isinstance(value, dict):
+        return {
+            key: _duration(f"{path}.{key}", each) if key in DURATIONS else _in_ns(each, f"{path}.{key}")
+            for key, each in value.items()
+        }
+    return [_in_ns(each, path) for each in value] if isinstance(value, list) else value
 
 
 def weakly_decoded(cls: type[_R], raw: Any) -> _R:

@@ -111,6 +111,18 @@ def test_values_that_say_nothing_are_taken(harness: HttpHarness) -> None:
     assert "TLS" not in harness.ask("GET /v1/config/mesh/mesh").json
 
 
+def test_durations_are_texts_here_and_numbers_for_newer_agents(harness: HttpHarness) -> None:
+    """Go's decoder takes no text for a duration: an agent could not read the entry."""
+    remote = {"URI": "https://x", "CacheDuration": "1h0m0s", "JWKSCluster": {"ConnectTimeout": "5s"}}
+    entry = {"Kind": "jwt-provider", "Name": "okta", "JSONWebKeySet": {"Remote": remote}}
+    assert harness.ask("PUT /v1/config", entry).json is True
+    assert without_indexes(harness.ask("GET /v1/config/jwt-provider/okta").json) == entry
+    stored = harness.agent.log.store.config_entries.get(None, "jwt-provider", "okta")[1]
+    assert stored.to_wire()["JSONWebKeySet"]["Remote"]["CacheDuration"] == 3600 * 10**9
+    remote["CacheDuration"] = "soon"
+    assert "JSONWebKeySet.Remote.CacheDuration" in harness.ask("PUT /v1/config", entry).text
+
+
 class Others:
     """A quorum of two, of which one is `lacking`."""
 
