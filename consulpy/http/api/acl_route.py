@@ -1,10 +1,10 @@
 """Routes of ACL records: reading, writing and deleting one, with Consul's errors."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from consulpy.errors import BadRequest, RPCError
-from consulpy.http.api.params import apply_to_write
+from consulpy.http.api.params import apply_to_write, refuse_namespaces
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import read
 from consulpy.structs.acl import Role, Token
@@ -19,6 +19,11 @@ NOT_FOUND = "ACL not found"
 #: Suffix of the methods that write templated policies.
 _TEMPLATED = "Templated"
 
+#: What namespaces of Consul Enterprise have of their own.
+_OF_NAMESPACES: Final = tuple(
+    f"/v1/acl/{kind}" for kind in ("token", "polic", "role", "auth-method", "binding-rule", "login")
+)
+
 
 def acl_route(method: str, path: str) -> Callable[[Handler], Handler]:
     """Register a route that fails without access control."""
@@ -28,6 +33,8 @@ def acl_route(method: str, path: str) -> Callable[[Handler], Handler]:
         async def guarded(agent: "AgentInterface", request: Request) -> Response:
             if not agent.access.is_on:
                 raise HttpError(401, "ACL support disabled")
+            if path.startswith(_OF_NAMESPACES):
+                refuse_namespaces(request)
             return await handler(agent, request)
 
         return handler

@@ -25,6 +25,9 @@ _REFUSED: Final[Mapping[str, str]] = {
 #: Below it newer versions take the namespace and partition `default`.
 _INTENTIONS: Final = "/v1/connect/intentions"
 _DEFAULT: Final = "default"
+#: Below them `ns` is refused here: 1.8.7 writes to the only namespace, whatever it is. Elsewhere handlers refuse it
+#: (`params.refuse_namespaces`), or it says nothing: nodes, members and operators are in no namespace.
+_NAMESPACED: Final = (_INTENTIONS, "/v1/query", "/v1/txn")
 #: The same of headers.
 _HEADERS: Final[Mapping[str, str]] = {"X-Consul-Namespace": _NAMESPACES, "X-Consul-Partition": _PARTITIONS}
 
@@ -40,6 +43,8 @@ def check(query: Query, header: Callable[[str], str], path: str) -> None:
         for name in ("ns", "namespace", "partition", "ap"):
             if query.get(name) == _DEFAULT:
                 query.set(name, "")
+    if query.get("ns") and path.startswith(_NAMESPACED):
+        raise BadRequest(f'Bad request: Invalid query parameter: "ns" - {_NAMESPACES}')
     for name, why in _REFUSED.items():
         if query.get(name):
             raise BadRequest(f'Bad request: Invalid query parameter: "{name}" - {why}')
