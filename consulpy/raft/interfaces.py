@@ -69,6 +69,8 @@ class Settings:
     clock_drift: float = 0.1
     #: Entries since the last snapshot that make another one; how often that is looked at; entries kept beside it.
     snapshot_threshold: int = 16384
+    #: Whether more entries are waited for where the state is large.
+    snapshot_spares_large_states: bool = True
     snapshot_interval_s: float = 30.0
     trailing_logs: int = 10240
     #: Limits of one append, and of appends without an answer.

@@ -55,7 +55,9 @@ class Snapshots:
     @property
     def _threshold(self) -> int:
         """Entries that make a snapshot. It grows with the state, so that the cost of a write does not."""
-        return max(self._raft.settings.snapshot_threshold, ENTRIES_PER_ROW * self._raft.state_machine.rows)
+        settings = self._raft.settings
+        more = ENTRIES_PER_ROW * self._raft.state_machine.rows if settings.snapshot_spares_large_states else 0
+        return max(settings.snapshot_threshold, more)
 
     def applied(self) -> None:
         """More entries were applied: if they come fast, it is not waited for the next look."""

@@ -102,12 +102,14 @@ def dns(config: RuntimeConfig) -> DnsConfig:
 
 
 def raft(config: RuntimeConfig) -> RaftSettings:
-    """Raft's timings and limits as configured; 0: the default."""
-    limits = {
+    """Raft's timings and limits as configured; 0: the default. A threshold that is configured is kept to."""
+    limits: dict[str, float] = {
         "snapshot_threshold": config.raft_snapshot_threshold,
         "snapshot_interval_s": config.raft_snapshot_interval_s,
         "trailing_logs": config.raft_trailing_logs,
     }
     return RaftSettings.scaled(
-        float(config.performance.raft_multiplier), **{name: value for name, value in limits.items() if value}
+        float(config.performance.raft_multiplier),
+        snapshot_spares_large_states=not config.raft_snapshot_threshold,
+        **{name: value for name, value in limits.items() if value},
     )

@@ -228,6 +228,15 @@ def test_of_a_large_state_the_log_grows_longer(path: Path, monkeypatch: pytest.M
         assert server.entries < 10
 
 
+def test_a_threshold_that_is_configured_is_kept_to(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator's choice, as in Consul: `raft_snapshot_threshold`."""
+    monkeypatch.setattr(snapshots, "HURRY", 1)
+    with LoneServer(path, snapshot_threshold=10, snapshot_spares_large_states=False) as server:
+        for number in range(60):
+            server.submit(node(f"n{number}"))
+        assert server.entries < 20
+
+
 def test_a_snapshot_of_a_state_that_was_replaced_is_not_finished(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with compacting(path, monkeypatch, 6, Threads()) as server:
         for number in range(4):

@@ -149,6 +149,7 @@ def test_a_leader_whose_disk_is_full_hands_over_and_nothing_is_lost(host: Host) 
 
     eventually(another_leads, "another one leads")
     eventually(lambda: quorum.put(2, "meanwhile", "x"), "a write through the new leader")
+    eventually(lambda: quorum.put(1, "meanwhile", "x"), "a write through the server whose disk is full", 5)
     quorum.disk.free()
     eventually(lambda: quorum.value(1, "meanwhile") == "x", "the first one has it when there is room again")
     writer.stop()

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.peers.programs import Host, ask, eventually, hosts
-from tests.peers.quorum import MIXES, OWN, Quorum, Writer
+from tests.peers.quorum import FIVES, MIXES, OWN, Quorum, Writer
 
 pytestmark = [pytest.mark.peers, pytest.mark.netns]
 
-SERVERS = (1, 2, 3)
+SERVERS = (1, 2, 3, 4, 5)
 #: Both sides of a cut reach this host, where the tests' clients are: by its first address, and by its second one.
 CLIENTS = ("10.78.0.254", "10.78.0.253")
 _names = itertools.count()
@@ -108,12 +108,12 @@ def refuses(quorum: Quorum, number: int, path: str, method: str = "GET") -> bool
     return False
 
 
-@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("mix", [*MIXES, "five"])
 def test_a_leader_that_is_cut_off_is_replaced_and_comes_back_as_a_follower(
     machines: dict[int, Host], network: Network, mix: str
 ) -> None:
     """The minority acknowledges nothing and tells nothing old as new; its return unseats nobody."""
-    quorum = SpreadQuorum(machines, network, MIXES[mix])
+    quorum = SpreadQuorum(machines, network, (MIXES | FIVES)[mix])
     for number in quorum.kinds:
         quorum.start(number)
     leader = eventually(quorum.leader, "a leader that all name")
@@ -122,8 +122,10 @@ def test_a_leader_that_is_cut_off_is_replaced_and_comes_back_as_a_follower(
     writer.start()
     time.sleep(1)
 
-    minority = quorum.running.pop(leader)
-    network.cut_off(leader)
+    followers = [number for number in quorum.running if number != leader]
+    minority = {number: quorum.running.pop(number) for number in (leader, *followers[: (len(followers) - 1) // 2])}
+    for number in minority:
+        network.cut_off(number)
     began_s = time.monotonic()
     other = min(quorum.running)
     eventually(lambda: quorum.put(other, "after", "x"), "a write of the majority")
@@ -136,12 +138,13 @@ def test_a_leader_that_is_cut_off_is_replaced_and_comes_back_as_a_follower(
     assert quorum.value(leader, "before", "stale") == "x"
 
     before = {number: (quorum.leader(number), quorum.term(number)) for number in quorum.running}
-    network.heal(leader)
+    for number in minority:
+        network.heal(number)
     eventually(lambda: quorum.value(leader, "after") == "x", "the old leader has what it missed")
     eventually(lambda: quorum.put(leader, "again", "x"), "a write through it")
     if quorum.kinds[leader] == OWN:  # real Consul's stands for election
         assert {number: (quorum.leader(number), quorum.term(number)) for number in quorum.running} == before
-    quorum.running[leader] = minority
+    quorum.running |= minority
     time.sleep(1)
     writer.stop()
     writer.check()
