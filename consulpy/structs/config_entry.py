@@ -339,7 +339,10 @@ def decode_entry(kind: str, raw: Any) -> Any:
     known = KINDS.get(kind)
     if known is None:
         raise WireError(f"invalid config entry kind: {kind}")
-    return plain(known.from_wire(raw))
+    entry = known.from_wire(raw)
+    if entry.kind:  # it is empty in a delete
+        entry.kind = kind
+    return plain(entry)
 
 
 def plain(entry: Any) -> Any:

@@ -20,8 +20,8 @@ _TCP: Final = "tcp"
 
 
 def normalized(entry: Any, kind: str) -> Any:
-    """A copy of an entry with its kind, and protocols, methods, weights and fixed names as Consul stores them."""
-    new = dataclasses.replace(entry, kind=entry.kind or kind)
+    """A copy of an entry with this kind, and protocols, methods, weights and fixed names as Consul stores them."""
+    new = dataclasses.replace(entry, kind=kind or entry.kind)
     if isinstance(new, ProxyDefaults):
         new.name = GLOBAL
         new.config = _with_floats(new.config)

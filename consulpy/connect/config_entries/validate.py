@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from consulpy.connect.config_entries.gateways import ingress_errors, terminating_errors
 from consulpy.connect.config_entries.newer import newer_field_errors
+from consulpy.connect.config_entries.numbers import number_errors
 from consulpy.connect.config_entries.resolver import resolver_errors
 from consulpy.connect.config_entries.router import router_errors
 from consulpy.connect.discovery_chain.graph import scaled_weight
@@ -47,6 +48,8 @@ def validate(entry: Any) -> None:
 
 
 def _errors(entry: Any) -> Iterator[str]:
+    if not isinstance(entry, NewerEntry):
+        yield from number_errors(entry)
     yield from meta_errors(entry.meta or {})
     if isinstance(entry, ProxyDefaults):
         yield from free_settings_errors(entry.config or {}, "Config")

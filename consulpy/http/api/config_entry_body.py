@@ -1,4 +1,4 @@
-"""The body of `PUT /v1/config` as a config entry: names in any case, with or without underscores, types taken loosely.
+"""The body of `PUT /v1/config` as a config entry: names in any case, or with underscores; types taken loosely.
 
 Consul decodes it with mapstructure; the texts of errors are that library's and Consul's.
 """
@@ -6,14 +6,16 @@ Consul decodes it with mapstructure; the texts of errors are that library's and 
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from consulpy.codec.record import Record, camel
+from consulpy.connect.config_entries.numbers import UINT32
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.gocompat.json_decode import GoError, nanoseconds
 from consulpy.gocompat.multierror import format_errors
+from consulpy.gocompat.weak_text import weak_text
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.newer_config_entry import DURATIONS, MESH, NEWER_KINDS, NewerEntry
 from consulpy.structs.newer_config_fields import without_nulls
@@ -45,14 +47,17 @@ def entry_of(raw: Any, kinds: Mapping[str, type[Any]] = KINDS) -> Any:
     known = kinds.get(kind)
     if known is None:
         raise GoError(f"invalid config entry kind: {kind}")
-    unknown: list[str] = []
-    entry = _newer(kind, raw, unknown) if known is NewerEntry else _record(known, raw, "", unknown)
-    if unknown:
-        raise GoError(format_errors(unknown))
+    decoder = _Decoder()
+    if known is NewerEntry:
+        entry: Any = _newer(kind, raw, decoder)
+    else:
+        entry = decoder.record(known, raw, "")
+        entry.kind = kind
+    decoder.finish()
     return entry
 
 
-def _newer(kind: str, raw: dict[str, Any], unknown: list[str]) -> NewerEntry:
+def _newer(kind: str, raw: dict[str, Any], decoder: "_Decoder") -> NewerEntry:
     """An entry of a newer kind: its fields are known by name, what is in them is kept without its nulls."""
     fields = {name.lower(): name for name in NEWER_KINDS[kind].fields}
     entry = NewerEntry(kind=kind, name=MESH if kind == MESH else "")
@@ -60,110 +65,188 @@ def _newer(kind: str, raw: dict[str, Any], unknown: list[str]) -> NewerEntry:
         plain_name = key.replace("_", "").lower()
         if plain_name in fields:
             if value is not None:
-                entry.body[fields[plain_name]] = _in_ns(without_nulls(value), key)
+                entry.body[fields[plain_name]] = _in_ns(without_nulls(value), key, decoder)
         elif plain_name == "name":
             if kind != MESH or value not in (None, "", MESH):
-                entry.name = _scalar(str, value, "Name")
+                entry.name = decoder.scalar("string", value, "Name")
         elif plain_name == "meta":
-            entry.meta = _value(dict[str, str], value, "Meta", unknown) if value else None
+            entry.meta = decoder.value(dict[str, str], value, "Meta") if value else None
         elif plain_name not in ("kind", "createindex", "modifyindex"):
-            _note_unknown(NewerEntry, key, value, key, unknown)
+            decoder.note_unknown(NewerEntry, key, value, key)
     if kind == MESH and entry.name != MESH:
-        unknown.append('invalid config key "Name" - there is one mesh')
+        decoder.unknown.append('invalid config key "Name" - there is one mesh')
     return entry
 
 
-def _in_ns(value: Any, path: str) -> Any:
+def _in_ns(value: Any, path: str, decoder: "_Decoder") -> Any:
     """A value without a schema, with the durations that it is known to have as numbers."""
     if isinstance(value, dict):
         return {
-            key: _duration(f"{path}.{key}", each) if key in DURATIONS else _in_ns(each, f"{path}.{key}")
+            key: decoder.duration(f"{path}.{key}", each) if key in DURATIONS else _in_ns(each, f"{path}.{key}", decoder)
             for key, each in value.items()
         }
-    return [_in_ns(each, path) for each in value] if isinstance(value, list) else value
+    return [_in_ns(each, path, decoder) for each in value] if isinstance(value, list) else value
 
 
 def weakly_decoded(cls: type[_R], raw: Any) -> _R:
     """A record from a JSON object, types taken loosely, unknown members ignored. Raises `GoError`."""
-    decoded: _R = _record(cls, raw, "", [])
+    decoder = _Decoder()
+    decoded: _R = decoder.record(cls, raw, "")
+    decoder.unknown.clear()
+    decoder.finish()
     return decoded
 
 
-def _record(cls: type[Any], raw: Any, path: str, unknown: list[str]) -> Any:
-    if not isinstance(raw, dict):
-        raise _mismatch(path, "map", raw)
-    record = cls()
-    fields = {}
-    hints = typing.get_type_hints(cls)
-    for field in dataclasses.fields(cls):
-        name = field.metadata.get("go") or camel(field.name)
-        fields[name.lower()] = (field.name, name, hints[field.name])
-    for key, value in raw.items():
-        found = fields.get(key.replace("_", "").lower())
-        where = f"{path}.{key}" if path else key
-        if found is None:
-            _note_unknown(cls, key, value, where, unknown)
-        elif found[0] in _OURS:
-            continue
-        elif value is not None:
-            name, shown, kind = found
-            inner = f"{path}.{shown}" if path else shown
-            value = without_nulls(value) if name in _WITHOUT_NULLS else value
-            decoded = _duration(inner, value) if name in _DURATIONS else _value(kind, value, inner, unknown)
+class _Decoder:
+    """Decodes one body: goes on after a fault, and has the whole list of them at the end, as mapstructure has.
+
+    Where there are faults, the decoded values are not to be used.
+    """
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+        self._faults: list[str] = []
+
+    def finish(self) -> None:
+        """Raises `GoError` if something was wrong."""
+        if self._faults:
+            lines = "\n".join(f"* {each}" for each in sorted(self._faults))
+            raise GoError(f"{len(self._faults)} error(s) decoding:\n\n{lines}")
+        if self.unknown:
+            raise GoError(format_errors(self.unknown))
+
+    def record(self, cls: type[Any], raw: Any, path: str) -> Any:
+        """A record from an object."""
+        record = cls()
+        if not isinstance(raw, dict):
+            if raw is not None:
+                self._mismatch(path, "map", raw)
+            return record
+        hints = typing.get_type_hints(cls)
+        for key, (name, shown) in self._members(cls, raw, path).items():
+            value, inner = raw[key], f"{path}.{shown}" if path else shown
+            if value is None or name in _OURS:
+                continue
+            if name in _DURATIONS:
+                decoded = self.duration(inner, value)
+            elif name in UINT32:
+                decoded = self._uint32s(hints[name], value, inner)
+            else:
+                value = without_nulls(value) if name in _WITHOUT_NULLS else value
+                decoded = self.value(hints[name], value, inner)
             setattr(record, name, decoded)
-    return record
+        return record
 
+    def _members(self, cls: type[Any], raw: dict[str, Any], path: str) -> dict[str, tuple[str, str]]:
+        """Key -> field and its name in Consul; keys of unknown fields, and of one that is there twice, are noted.
 
-def _note_unknown(cls: type[Any], key: str, value: Any, where: str, unknown: list[str]) -> None:
-    """Add the error for an unknown field, unless a newer Consul has it and it has no effect."""
-    since = newer_fields.version_of(key, newer_fields.fields_of(cls.__name__))
-    if since is None:
-        unknown.append(f'invalid config key "{where}"')
-    elif not newer_fields.is_empty_value(key, value):
-        unknown.append(newer_fields.refusal(key, where, since))
+        A key is the field's name in any case, or its form with underscores; the very name goes before the others.
+        """
+        fields = {}
+        for field in dataclasses.fields(cls):
+            shown = field.metadata.get("go") or camel(field.name)
+            fields[shown.lower()] = field.name, shown
+            if field.name not in _OURS:
+                fields[field.name] = field.name, shown
+        found: dict[str, tuple[str, str]] = {}
+        taken = set()
+        for key in sorted(raw, key=lambda each: fields.get(each.lower(), ("", ""))[1] != each):
+            member = fields.get(key.lower())
+            if member is not None and member[0] not in taken:
+                taken.add(member[0])
+                found[key] = member
+                continue
+            if member is not None and "_" in key:
+                key = member[1].lower()  # as Consul translates it
+            self.note_unknown(cls, key, raw.get(key), f"{path}.{key}" if path else key)
+        return {key: found[key] for key in raw if key in found}
 
+    def note_unknown(self, cls: type[Any], key: str, value: Any, where: str) -> None:
+        """Note the error for an unknown field, unless a newer Consul has it and it has no effect."""
+        since = newer_fields.version_of(key, newer_fields.fields_of(cls.__name__))
+        if since is None:
+            self.unknown.append(f'invalid config key "{where}"')
+        elif not newer_fields.is_empty_value(key, value):
+            self.unknown.append(newer_fields.refusal(key, where, since))
 
-def _value(kind: Any, value: Any, path: str, unknown: list[str]) -> Any:
-    if isinstance(kind, types.UnionType):
-        kind = next(part for part in typing.get_args(kind) if part is not types.NoneType)
-    if kind is Any:
-        return value
-    if kind in (str, int, bool, float):
-        return _scalar(kind, value, path)
-    if isinstance(kind, type) and issubclass(kind, Record):
+    def value(self, kind: Any, value: Any, path: str) -> Any:
+        """A value of a type; null is its zero value."""
+        if isinstance(kind, types.UnionType):
+            kind = next(part for part in typing.get_args(kind) if part is not types.NoneType)
+        if kind is Any:
+            return value
+        if kind in _SCALARS:
+            return self.scalar(_SCALARS[kind], value, path)
+        if isinstance(kind, type) and issubclass(kind, Record):
+            return self.record(kind, _only(value), path)
+        origin, args = typing.get_origin(kind), typing.get_args(kind)
+        if origin is list:
+            items = value if isinstance(value, list) else [] if value == {} else [value]
+            return [self.value(args[0], each, f"{path}[{number}]") for number, each in enumerate(items)]
+        value = self._merged(value, path)
+        if not isinstance(value, dict):
+            self._mismatch(path, "map", value)
+            return {}
+        return {key: self.value(args[1], each, f"{path}[{key}]") for key, each in value.items()}
+
+    def _merged(self, value: Any, path: str) -> Any:
+        """The maps of a list as one, where one is expected."""
+        if not isinstance(value, list):
+            return value
+        merged: dict[str, Any] = {}
+        for each in value:
+            if isinstance(each, dict):
+                merged |= each
+            else:
+                self._mismatch(path, "map", each)
+        return merged
+
+    def scalar(self, kind: str, value: Any, path: str) -> Any:
+        """Convert between text, number and boolean, as mapstructure does (weakly typed input). `kind`: Go's."""
         value = _only(value)
-        return _record(kind, value, path, unknown)
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is list:
+        if value is None:
+            return _ZEROS[kind]
+        if isinstance(value, dict | list):
+            self._mismatch(path, kind, value)
+            return _ZEROS[kind]
+        if kind == "string":
+            return weak_text(value)
+        try:
+            return _READ[kind](value)
+        except (ValueError, OverflowError):
+            read = kind.rstrip("0123456789")
+            fault = f'strconv.Parse{read.capitalize()}: parsing "{value}": invalid syntax'
+            self._faults.append(f"cannot parse '{path}' as {read}: {fault}")
+            return _ZEROS[kind]
+
+    def _uint32s(self, hint: Any, value: Any, path: str) -> Any:
+        if hint is int:
+            return self.scalar("uint32", value, path)
         items = value if isinstance(value, list) else [] if value == {} else [value]
-        return [_value(args[0], each, f"{path}[{number}]", unknown) for number, each in enumerate(items)]
-    value = {} if value == [] else _only(value)
-    if not isinstance(value, dict):
-        raise _mismatch(path, "map", value)
-    return {key: _value(args[1], each, f"{path}[{key}]", unknown) for key, each in value.items()}
+        return [self.scalar("uint32", each, f"{path}[{number}]") for number, each in enumerate(items)]
 
+    def duration(self, path: str, value: Any) -> int:
+        """A duration in nanoseconds, of a text or a number."""
+        value = _only(value)
+        if isinstance(value, str):
+            try:
+                return parse_duration_ns(value)
+            except DurationError as error:
+                self._faults.append(f"error decoding '{path}': {error}")
+                return 0
+        if isinstance(value, dict | list):
+            self._mismatch(path, "time.Duration", value)
+            return 0
+        return nanoseconds(self.scalar("int", value, path))
 
-def _scalar(kind: type[Any], value: Any, path: str) -> Any:
-    """Convert between text, number and boolean, as mapstructure does (weakly typed input)."""
-    value = _only(value)
-    if isinstance(value, dict | list) or value is None:
-        raise _mismatch(path, kind.__name__, value)
-    if kind is str:
-        return {True: "1", False: "0"}[value] if isinstance(value, bool) else str(value)
-    if kind is bool and isinstance(value, str):
-        known = {"1": True, "t": True, "true": True, "": False, "0": False, "f": False, "false": False}
-        if value.lower() not in known:
-            raise _unparsable(path, "bool", value)
-        return known[value.lower()]
-    try:
-        return kind(value)
-    except (ValueError, OverflowError):
-        raise _unparsable(path, kind.__name__, value) from None
-
-
-def _unparsable(path: str, kind: str, value: Any) -> GoError:
-    fault = f'strconv.Parse{kind.capitalize()}: parsing "{value}": invalid syntax'
-    return GoError(f"1 error(s) decoding:\n\n* cannot parse '{path}' as {kind}: {fault}")
+    def _mismatch(self, path: str, wanted: str, value: Any) -> None:
+        shown = {dict: "map[string]interface {}", list: "[]interface {}", str: "string", bool: "bool"}
+        given = shown.get(type(value), "float64")
+        if wanted == "map":
+            given = "slice" if isinstance(value, list) else given
+            self._faults.append(f"'{path}' expected a map, got '{given}'")
+            return
+        self._faults.append(f"'{path}' expected type '{wanted}', got unconvertible type '{given}'")
 
 
 def _only(value: Any) -> Any:
@@ -171,23 +254,34 @@ def _only(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _duration(path: str, value: Any) -> int:
-    value = _only(value)
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, str):
+        return bool(value)
+    if value.lower() in _TRUE:
+        return True
+    if value.lower() in _FALSE:
+        return False
+    raise ValueError(value)
+
+
+def _uint32(value: Any) -> int:
+    """Numbers that are too large, and negative ones, lose their upper bits, as in Go; texts are refused."""
     if isinstance(value, str):
-        try:
-            return parse_duration_ns(value)
-        except DurationError as error:
-            raise GoError(f"1 error(s) decoding:\n\n* error decoding '{path}': {error}") from None
-    if isinstance(value, dict | list):
-        raise _mismatch(path, "time.Duration", value)
-    return nanoseconds(_scalar(int, value, path))
+        number = int(value)
+        if not 0 <= number < _TWO_32:
+            raise ValueError(value)
+        return number
+    return int(value) % _TWO_32 if abs(value) < _TWO_64 else 0
 
 
-def _mismatch(path: str, wanted: str, value: Any) -> GoError:
-    shown = {dict: "map[string]interface {}", list: "[]interface {}", str: "string", bool: "bool"}
-    given = shown.get(type(value), "float64")
-    if wanted == "map":
-        given = "slice" if isinstance(value, list) else given
-        return GoError(f"1 error(s) decoding:\n\n* '{path}' expected a map, got '{given}'")
-    wanted = {"str": "string", "float": "float32"}.get(wanted, wanted)
-    return GoError(f"1 error(s) decoding:\n\n* '{path}' expected type '{wanted}', got unconvertible type '{given}'")
+def _float(value: Any) -> float:
+    return float(value)
+
+
+_TWO_32: Final = 1 << 32
+_TWO_64: Final = 1 << 64
+_TRUE: Final = ("1", "t", "true")
+_FALSE: Final = ("", "0", "f", "false")
+_SCALARS: Final[Mapping[Any, str]] = {str: "string", int: "int", bool: "bool", float: "float32"}
+_ZEROS: Final[Mapping[str, Any]] = {"string": "", "int": 0, "uint32": 0, "bool": False, "float32": 0.0}
+_READ: Final[Mapping[str, Callable[[Any], Any]]] = {"int": int, "uint32": _uint32, "bool": _boolean, "float32": _float}
