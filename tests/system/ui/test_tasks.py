@@ -81,6 +81,7 @@ def test_a_change_is_seen_without_a_reload(see: Visitor, cluster: Cluster) -> No
     page.get_by_role("link", name="web").wait_for()
     cluster.send("/v1/catalog/register", {"Node": "ext", "Address": "10.9.9.9", "Service": {"Service": "printer"}})
     expect(page.get_by_role("link", name="printer")).to_be_visible()
+    expect(page.get_by_role("status").last).to_have_text("1 service changed")
     cluster.send("/v1/catalog/deregister", {"Node": "ext"})
     expect(page.get_by_role("link", name="printer")).to_have_count(0)
 
@@ -98,8 +99,9 @@ def test_a_key_is_created_changed_and_deleted(see: Visitor, cluster: Cluster) ->
     value = page.get_by_role("textbox", name="Value")
     expect(value).to_have_value("line 1\nline 2\n")
     value.fill("changed")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save").press("Enter")
     expect(page.get_by_role("status").first).to_contain_text("was saved")
+    expect(page.get_by_role("button", name="Save")).to_be_focused()
     assert value_of(cluster, "config/new key/ä?#%") == b"changed"
     page.get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("alertdialog")
@@ -171,6 +173,47 @@ def test_an_intention_is_created_and_deleted(see: Visitor, cluster: Cluster) -> 
     page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Intentions")
     eventually(lambda: len(ask(f"{cluster.http}/v1/connect/intentions")) == 1, "it is deleted")
+
+
+def test_what_was_typed_of_an_intention_survives_others_who_change_and_delete_it(
+    see: Visitor, cluster: Cluster
+) -> None:
+    see.allowed_statuses.add(500)
+    body = {"SourceName": "api", "DestinationName": "store", "Action": "allow", "Description": "first"}
+    made = cluster.send("/v1/connect/intentions", body, "POST")["ID"]
+    page = see.go(f"dc1/intentions/{made}")
+    field = page.get_by_role("textbox", name="Description")
+    expect(field).to_have_value("first")
+    field.fill("mine")
+    cluster.send(f"/v1/connect/intentions/{made}", {**body, "Description": "theirs"})
+    expect(page.get_by_role("alert").filter(has_text="changed since it was opened")).to_be_visible()
+    expect(field).to_have_value("mine")
+    cluster.send(f"/v1/connect/intentions/{made}", method="DELETE")
+    expect(page.get_by_text(f"There is no intention {made}")).to_be_visible()
+    expect(field).to_have_value("mine")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert").filter(has_text="✕")).to_be_visible()
+    expect(field).to_have_value("mine")
+
+
+def test_a_deletion_that_fails_loses_nothing_that_was_typed(see: Visitor, cluster: Cluster) -> None:
+    see.allowed_statuses.add(500)
+    body = {"SourceName": "api", "DestinationName": "cache", "Action": "allow", "Description": "first"}
+    made = cluster.send("/v1/connect/intentions", body, "POST")["ID"]
+    page = see.go(f"dc1/intentions/{made}")
+    field = page.get_by_role("textbox", name="Description")
+    expect(field).to_have_value("first")
+    field.fill("mine")
+    page.route(f"**/v1/connect/intentions/{made}*", lambda route: (
+        route.fulfill(status=500, body="no") if route.request.method == "DELETE" else route.continue_()
+    ))  # fmt: skip
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("alert").filter(has_text="no")).to_be_visible()
+    cluster.send(f"/v1/connect/intentions/{made}", {**body, "Description": "theirs"})
+    expect(page.get_by_role("alert").filter(has_text="changed since it was opened")).to_be_visible()
+    expect(field).to_have_value("mine")
+    cluster.send(f"/v1/connect/intentions/{made}", method="DELETE")
 
 
 def test_a_session_is_destroyed_and_a_query_tried(see: Visitor, cluster: Cluster) -> None:

@@ -120,6 +120,7 @@ class App {
     document.addEventListener('visibilitychange', () => this._showOrHide(document.hidden));
     addEventListener('beforeunload', (event) => this._isUnsaved() && event.preventDefault());
     addEventListener('pagehide', () => this._showOrHide(true));
+    addEventListener('pageshow', (event) => event.persisted && this._showOrHide(false));
     history.scrollRestoration = 'manual';
     this._arrive(false); // first: what the page shows is asked for before what is around it
     this.self.start();

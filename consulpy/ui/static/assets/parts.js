@@ -179,10 +179,10 @@ export function sameOnCommandLine(...pairs) {
   </details>`;
 }
 
-/** A button that may be forbidden for a reason, which is then said. */
+/** A button that may be forbidden for a reason, which is then said. While something is done it keeps the focus. */
 export function action(view, label, run, { danger = false, submit = false } = {}) {
   const why = view.app.whyNoWrites();
-  return html`<button type=${submit ? 'submit' : 'button'} class=${danger ? 'danger' : submit ? 'primary' : ''} ?disabled=${Boolean(why) || view.isBusy} title=${why || nothing} @click=${run ?? nothing}>
+  return html`<button type=${submit ? 'submit' : 'button'} class=${danger ? 'danger' : submit ? 'primary' : ''} ?disabled=${Boolean(why)} aria-disabled=${view.isBusy ? 'true' : nothing} title=${why || nothing} @click=${run ?? nothing}>
     ${label}
   </button>`;
 }

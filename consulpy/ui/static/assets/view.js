@@ -27,7 +27,7 @@ export class View {
     this.isBusy = false;
     this.failed = null;
     this._stops = [];
-    this._announced = { at: 0, sum: 0, timer: 0 };
+    this._announced = { at: -ANNOUNCE_MS, sum: 0, timer: 0 };
     for (const [name, how] of Object.entries(page.feeds?.(route, app) ?? {})) this.add(name, how);
     page.start?.(this);
   }

@@ -16,14 +16,14 @@ import {
 } from '../parts.js';
 import { to } from '../routes.js';
 import { segment, send, withQuery } from '../api.js';
+import { CHANGED, isChanged } from '../forms.js';
 import { KINDS, bodyOf, draftOf, feedOf, isBuiltIn, whyOff } from '../acl.js';
 import { ask } from '../dialog.js';
 import { visible } from '../words.js';
 
 const path = ({ kind, id, dc }) =>
   withQuery(`/v1/acl/${KINDS[kind].path}${id === null ? '' : `/${segment(id)}`}`, { dc });
-const isDirty = (state) =>
-  Boolean(state.draft && state.opened && JSON.stringify(state.draft) !== JSON.stringify(state.opened));
+const isDirty = (state) => isChanged(state.draft, state.opened);
 
 async function store(view) {
   const { route, state } = view;
@@ -46,9 +46,9 @@ async function remove(view) {
   const { one } = KINDS[route.kind];
   const body = html`<p>The ${one} <code>${visible(view.feeds.item.body.Name || route.id)}</code> is deleted; who uses it loses what it grants. This cannot be undone.</p>`;
   if (!(await ask({ title: `Delete the ${one}`, body, danger: 'Delete' }))) return;
+  if (!(await view.act(`The ${one} was deleted`, () => send('DELETE', path(route))))) return;
   view.state.opened = { ...view.state.draft };
-  if (await view.act(`The ${one} was deleted`, () => send('DELETE', path(route))))
-    view.app.navigate(to.acl(route.dc, route.kind));
+  view.app.navigate(to.acl(route.dc, route.kind));
 }
 
 function field(view, [key, label, type]) {
@@ -101,12 +101,16 @@ export const page = {
     const { body: found, error } = route.id === null ? {} : feedOf(view, 'item', path(route));
     const content = () => {
       if (whyOff(view.app, error)) return note(whyOff(view.app, error));
-      if (error?.status === 403)
-        return error.message.includes('not found')
-          ? html`<p class="note">There is no ${one} ${name(route.id)}.</p>`
-          : refused(route.dc, error);
-      if (error?.status === 404) return html`<p class="note">There is no ${one} ${name(route.id)}.</p>`;
-      return state.draft ? form(view) : error?.status ? failure(error) : loading();
+      const isMissing = error?.status === 404 || (error?.status === 403 && error.message.includes('not found'));
+      const said = isMissing
+        ? html`<p class="note">There is no ${one} ${name(route.id)}.</p>`
+        : error?.status === 403
+          ? refused(route.dc, error)
+          : found && isDirty(state) && isChanged(draftOf(route.kind, found), state.opened)
+            ? CHANGED
+            : nothing;
+      if (said !== nothing && !isDirty(state)) return said;
+      return html`${said} ${state.draft ? form(view) : error?.status ? failure(error) : loading()}`;
     };
     return html`<h1>${route.id === null ? `New ${one}` : name(found?.Name || `${one[0].toUpperCase()}${one.slice(1)}`)}</h1>
       ${found ? facts([[id, html`<span class="mono">${name(found[id])}</span>`], found.ExpirationTime && ['Expires', found.ExpirationTime], found.AuthMethod && ['Auth method', found.AuthMethod]]) : nothing}

@@ -1,6 +1,7 @@
 /** One intention, or a new one. */
 
 import { action, failure, html, link, loading, name, nothing, refused, sameOnCommandLine } from '../parts.js';
+import { CHANGED, isChanged } from '../forms.js';
 import { to } from '../routes.js';
 import { segment, send, withQuery } from '../api.js';
 import { ask } from '../dialog.js';
@@ -19,8 +20,7 @@ const draftOf = (found) => ({
   Action: found.Action,
   Description: found.Description ?? '',
 });
-const isDirty = (state) =>
-  Boolean(state.draft && state.opened && JSON.stringify(state.draft) !== JSON.stringify(state.opened));
+const isDirty = (state) => isChanged(state.draft, state.opened);
 
 async function store(view) {
   const { route, state } = view;
@@ -38,9 +38,9 @@ async function remove(view) {
   const { opened } = view.state;
   const body = html`<p>The intention <strong>${name(opened.SourceName)} to ${name(opened.DestinationName)}</strong> (${opened.Action}) is deleted. To undo it, create it again.</p>`;
   if (!(await ask({ title: 'Delete the intention', body, danger: 'Delete' }))) return;
+  if (!(await view.act('The intention was deleted', () => send('DELETE', path(view.route))))) return;
   view.state.opened = { ...view.state.draft };
-  if (await view.act('The intention was deleted', () => send('DELETE', path(view.route))))
-    view.app.navigate(to.section(view.route.dc, 'intentions'));
+  view.app.navigate(to.section(view.route.dc, 'intentions'));
 }
 
 function form(view) {
@@ -103,10 +103,18 @@ export const page = {
         : state.opened
           ? html`${name(state.opened.SourceName)} to ${name(state.opened.DestinationName)}`
           : 'Intention';
+    const found = feeds.intention?.body;
     const content = () => {
-      if (error?.status === 403) return refused(route.dc, error);
-      if (error?.status === 404) return html`<p class="note">There is no intention ${name(route.id)}.</p>`;
-      return state.draft ? form(view) : error?.status ? failure(error) : loading();
+      const said =
+        error?.status === 403
+          ? refused(route.dc, error)
+          : error?.status === 404
+            ? html`<p class="note">There is no intention ${name(route.id)}.</p>`
+            : found && isDirty(state) && isChanged(draftOf(found), state.opened)
+              ? CHANGED
+              : nothing;
+      if (said !== nothing && !isDirty(state)) return said;
+      return html`${said} ${state.draft ? form(view) : error?.status ? failure(error) : loading()}`;
     };
     return html`<h1>${title}</h1>${content()}
       ${sameOnCommandLine([state.opened?.SourceName ? `consulpy intention get ${visible(state.opened.SourceName)} ${visible(state.opened.DestinationName)}` : '', route.id === null ? '' : path(route)])}`;

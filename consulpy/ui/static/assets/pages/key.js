@@ -54,7 +54,7 @@ function typed({ mode, draft, lineEnd }) {
 }
 
 function isDirty(state) {
-  if (!state.opened) return Boolean(state.draft);
+  if (!state.opened) return Boolean(state.draft || state.newKey);
   try {
     return state.flags !== state.opened.flags || !isEqual(typed(state), state.opened.bytes);
   } catch {

@@ -4,6 +4,7 @@ import {
   ago,
   failure,
   html,
+  link,
   moment,
   name,
   nothing,
@@ -17,7 +18,7 @@ import { get, segment, withQuery } from '../api.js';
 import { happened } from '../timeline.js';
 import { role } from '../members.js';
 import { reason } from '../why.js';
-import { MEMBER, clockTime, count, firstLine, rank } from '../words.js';
+import { MEMBER, clockTime, count, firstLine, rank, visible } from '../words.js';
 import { serviceRows } from './services.js';
 
 const ROWS = 10;
@@ -129,7 +130,7 @@ function failedNodes(view, failed) {
       return html`<li>${state('failed')} <strong>${anchor(to.node(view.route.dc, member.Name), name(member.Name))}</strong> <bdi class="mono">${member.Addr}</bdi>
         ${last ? html`<span class="muted">for ${ago(last.At * 1000)}</span>` : nothing}
         ${found?.verdict ? html`<span class="tag">${found.verdict.cause}</span>` : nothing} <span>${name(because)}</span>
-        ${anchor(to.node(view.route.dc, member.Name, 'timeline'), 'why')}</li>`;
+        <a href=${link(to.node(view.route.dc, member.Name, 'timeline'))} aria-label=${`why ${visible(member.Name)} has failed`}>why</a></li>`;
     })}
     ${failed.length > ROWS ? html`<li>${anchor(`${to.section(view.route.dc, 'nodes')}?status=failed`, `all ${failed.length}`)}</li>` : nothing}
   </ul>`;
