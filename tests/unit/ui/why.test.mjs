@@ -5,7 +5,7 @@ import { folded, reason, sentence } from '../../../consulpy/ui/static/assets/why
 
 process.env.TZ = 'UTC';
 const at = (second, What, Peer = '', Detail = '') => ({ At: 11400 + second, What, Peer, Detail, Incarnation: 1 });
-const TRIED = 'no ack to a ping, 0 of 1 helpers had none either, no answer by TCP';
+const TRIED = 'no ack to a ping, no answer of 1 helper, no answer by TCP';
 
 test('who suspected it and how, who confirmed, when it was declared dead', () => {
   const events = [

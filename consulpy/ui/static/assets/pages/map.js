@@ -10,7 +10,7 @@ import { byName } from '../list.js';
 import { visible } from '../words.js';
 
 const path = (dc) => withQuery('/v1/coordinate/nodes', { dc });
-const [WIDTH, HEIGHT, EDGE] = [900, 420, 48];
+const [WIDTH_MAX, EDGE] = [900, 48];
 /** Names are drawn up to this many nodes, points up to the second number. */
 const NAMES_MAX = 40;
 const POINTS_MAX = 400;
@@ -41,7 +41,8 @@ function labels(spots) {
   return done;
 }
 
-function picture(coordinates, from) {
+function picture(coordinates, from, width) {
+  const height = Math.max(200, width * 0.45);
   const some = coordinates.slice(0, POINTS_MAX);
   const { points, share } = plane(some.map((each) => each.Coord.Vec));
   const xs = points.map(([x]) => x);
@@ -49,16 +50,16 @@ function picture(coordinates, from) {
   const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
   if (left === right && top === bottom)
     return note('The coordinates of all nodes are the same so far: there is no picture of them.');
-  const scale = Math.min((WIDTH - 2 * EDGE) / (right - left), (HEIGHT - 2 * EDGE) / (bottom - top));
+  const scale = Math.min((width - 2 * EDGE) / (right - left), (height - 2 * EDGE) / (bottom - top));
   const place = ([x, y]) => [
-    WIDTH / 2 + (x - (left + right) / 2) * scale,
-    HEIGHT / 2 + (y - (top + bottom) / 2) * scale,
+    width / 2 + (x - (left + right) / 2) * scale,
+    height / 2 + (y - (top + bottom) / 2) * scale,
   ];
   const spots = points.map((point, at) => ({ node: some[at].Node, at: place(point) }));
   const origin = spots.find((spot) => spot.node === from);
   const hasNames = some.length <= NAMES_MAX;
   const names = hasNames ? labels(spots) : [];
-  return html`<svg class="map" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${`Map of ${some.length} nodes; the table below has the same`}>
+  return html`<svg class="map" viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${`Map of ${some.length} nodes; the table below has the same`}>
       ${hasNames && origin ? spots.map(({ at: [x, y] }) => svg`<line x1=${origin.at[0]} y1=${origin.at[1]} x2=${x} y2=${y} />`) : nothing}
       ${spots.map(({ node, at: [x, y] }) => svg`<circle class=${node === from ? 'from' : ''} cx=${x} cy=${y} r=${hasNames ? 6 : 4} />`)}
       ${names.map(({ text, x, y }) => svg`<text x=${x} y=${y}>${text}</text>`)}
@@ -98,6 +99,7 @@ export const page = {
       byName([...new Set(body.map((each) => each.Node))].map((each) => ({ key: each, name: each }))),
     );
     const own = view.app.own?.NodeName;
+    const width = Math.min(WIDTH_MAX, document.documentElement.clientWidth - 32); // one to one, so that names are legible
     const from = view.route.query.get('from') || (nodes.some((each) => each.name === own) ? own : nodes[0]?.name);
     if (coordinates.body)
       view.table.update(view.memo('rows', [coordinates.version, from], () => rows(view.route.dc, body, from)));
@@ -105,7 +107,7 @@ export const page = {
       ${shown(view, coordinates, () =>
         body.length
           ? html`<label>From <select aria-label="From" ${chosen(from)} @change=${(event) => view.set({ from: event.target.value })}>${nodes.map((each) => html`<option .value=${each.name}>${visible(each.name)}</option>`)}</select></label>
-              ${view.memo('picture', [coordinates.version, from], () => picture(body, from))}
+              ${view.memo('picture', [coordinates.version, from, width], () => picture(body, from, width))}
               <h2>Round trips from ${name(from)}</h2>
               ${view.table.tools()} ${view.table.render()}`
           : note('No node has coordinates yet: agents send theirs some 15 s after they have joined.'),
