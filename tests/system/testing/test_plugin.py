@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.effort import FULL
+from tests.harness.effort import thorough
 from tests.peers.programs import environment
 
 #: How many test files two processes share.
-FILES = 4 if FULL else 2
+FILES = 4
 MINE = Path(__file__).with_name("mine.py").read_text()
 #: Other plugins of this virtual environment that would change what a user sees.
 _WITHOUT = ("-p", "no:twisted", "-p", "no:asyncio", "-p", "no:xdist", "-p", "no:cov", "-p", "no:cacheprovider")
@@ -45,11 +45,11 @@ def test_a_file_passes_with_agents_in_process(user: Path) -> None:
     assert counts(done) == {"passed": 17}, done.stdout
 
 
+@thorough
 def test_it_passes_with_consulpy_as_a_program(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
-    some = () if FULL else ("-k", "not marked and not plain and not three_servers and not as_new_too")
-    done = run(user, "--consul=process", "-rs", *some)
-    assert counts(done) == {"passed": 16 if FULL else 11, "skipped": 1}, done.stdout
+    done = run(user, "--consul=process", "-rs")
+    assert counts(done) == {"passed": 16, "skipped": 1}, done.stdout
     assert "partitioned without root" in done.stdout
 
 
@@ -162,6 +162,7 @@ def test_five(consul_cluster): consul_cluster(servers=1, clients="2")
     assert "no fewer than 0 clients, not 1 and '2'" in done.stdout
 
 
+@thorough
 def test_with_xdist(user: Path) -> None:
     for number in range(FILES):
         (user / f"test_{number}.py").write_text(MINE.partition("@pytest.mark.consul(datacenter")[0])
@@ -210,7 +211,7 @@ async def test_a_block():
         assert counts(done) == {"passed": 4}, done.stdout
 
 
-@pytest.mark.parametrize("reactor", ["default", "asyncio"])
+@pytest.mark.parametrize("reactor", ["default", pytest.param("asyncio", marks=thorough)])
 def test_with_pytest_twisted(user: Path, reactor: str) -> None:
     """Its reactor is the agents' too; it starts late."""
     (user / "test_it.py").write_text("""

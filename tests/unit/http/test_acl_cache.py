@@ -100,7 +100,7 @@ def test_what_is_kept_is_what_the_plain_way_gives(seed: int) -> None:
     kept, plain = GuardedHarness(agent), GuardedHarness(agent, use_cache=False)
     plain.service.cache.enabled = False
     weather = Weather(kept, seed)
-    for _ in range(cases(120)):
+    for _ in range(max(24, cases(120))):
         weather.change()
         agent.clock.advance(0.1)  # copies for `?cached` are refreshed after a moment
         for _ in range(weather.rng.randint(1, 6)):
