@@ -14,6 +14,8 @@ from consulpy.gocompat.duration import format_duration_ns
 from consulpy.structs.config_entry import KINDS, Entry, plain_value
 
 MESH: Final = "mesh"
+#: Written by newer servers only, for the gateways that they run: it may be asked for, and there is none.
+BOUND_API_GATEWAY: Final = "bound-api-gateway"
 _TLS_MOST: Final = "TLSv1_2"
 
 
@@ -171,6 +173,7 @@ def is_known_kind(kind: str) -> bool:
 
 
 __all__ = [
+    "BOUND_API_GATEWAY",
     "DURATIONS",
     "MESH",
     "NEWER_KINDS",

@@ -34,7 +34,13 @@ from consulpy.structs.config_entry_requests import (
     ServiceConfigRequest,
     UpstreamConfig,
 )
-from consulpy.structs.newer_config_entry import NewerEntry, is_known_kind, refuse_newer, refuse_newer_fields
+from consulpy.structs.newer_config_entry import (
+    BOUND_API_GATEWAY,
+    NewerEntry,
+    is_known_kind,
+    refuse_newer,
+    refuse_newer_fields,
+)
 from consulpy.structs.newer_config_fields import newer_paths
 from consulpy.structs.requests import Empty
 from consulpy.structs.service_intentions import API_KINDS, ServiceIntentions
@@ -200,7 +206,7 @@ def list_all(server: "Server", request: AllEntriesQuery, watch: WatchSet | None)
 
 
 def _check_kind(kind: str) -> None:
-    if kind and kind != SERVICE_INTENTIONS and not is_known_kind(kind):
+    if kind and kind not in (SERVICE_INTENTIONS, BOUND_API_GATEWAY) and not is_known_kind(kind):
         raise RPCError(f"invalid config entry kind: {kind}")
 
 

@@ -123,6 +123,13 @@ def test_durations_are_texts_here_and_numbers_for_newer_agents(harness: HttpHarn
     assert "JSONWebKeySet.Remote.CacheDuration" in harness.ask("PUT /v1/config", entry).text
 
 
+def test_what_only_newer_servers_write_is_never_there(harness: HttpHarness) -> None:
+    """bound-api-gateway (Consul 1.15)."""
+    assert harness.ask("GET /v1/config/bound-api-gateway").json == []
+    assert harness.ask("GET /v1/config/bound-api-gateway/gw").status == 404
+    assert harness.ask("PUT /v1/config", {"Kind": "bound-api-gateway", "Name": "gw"}).status == 400
+
+
 class Others:
     """A quorum of two, of which one is `lacking`."""
 
