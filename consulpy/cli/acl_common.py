@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -73,6 +74,16 @@ TEMPLATED: Final = (
         default="",
         placeholder="string",
     ),
+)
+
+
+_CHANGES: Final = {"append": "added to those that are there", "replace": "in the place of those that are there"}
+#: Of updates in newer versions, whose `-var` is that of `TEMPLATED`.
+TEMPLATED_CHANGES: Final = tuple(
+    replace(flag, name=f"{change}-{flag.name}", doc=f"{flag.doc}; {effect}")
+    for change, effect in _CHANGES.items()
+    for flag in TEMPLATED
+    if flag.name != "var"
 )
 
 
@@ -228,6 +239,21 @@ def templated_policies(given: Invocation) -> list[Json]:
     link: Json = {"TemplateName": values["templated-policy"]}
     variables = template_variables(values["var"])
     return [link | ({"TemplateVariables": variables} if variables else {})]
+
+
+def changed_templated_policies(given: Invocation, old: list[Json] | None) -> list[Json] | None:
+    """Those of a record after the flags of `TEMPLATED_CHANGES`; None if none is given. Raises `ConfigError`."""
+    values = given.values
+    found: dict[str, list[Json]] = {}
+    for change in _CHANGES:
+        names = ("templated-policy", "templated-policy-file")
+        of_change = {name: values[f"{change}-{name}"] for name in names}
+        if any(of_change.values()):
+            found[change] = templated_policies(Invocation(values | of_change, given.arguments))
+    is_given = values["templated-policy"] or values["templated-policy-file"]
+    if len(found) + bool(is_given) > 1:
+        raise ConfigError("Cannot combine the flags of templated policies with their append- and replace- variants")
+    return merged(old, found["append"]) if "append" in found else found.get("replace")
 
 
 def templates_in(path: str) -> list[Json]:

@@ -10,7 +10,9 @@ from consulpy.cli.acl_common import (
     POLICIES,
     SHOWS,
     TEMPLATED,
+    TEMPLATED_CHANGES,
     USES_SERVERS,
+    changed_templated_policies,
     merged,
     node_identities,
     part,
@@ -139,7 +141,7 @@ else is emptied.
     $ consulpy acl role update -id abcd -name "better-name"
     $ consulpy acl role update -id abcd -service-identity "web"
 """,
-    flags=[*SHOWS, _ID, _NAME, _DESCRIPTION, *POLICIES, *IDENTITIES, *TEMPLATED, NO_MERGE],
+    flags=[*SHOWS, _ID, _NAME, _DESCRIPTION, *POLICIES, *IDENTITIES, *TEMPLATED, *TEMPLATED_CHANGES, NO_MERGE],
     **USES_SERVERS,
 )
 def update(given: Invocation) -> int:
@@ -156,15 +158,17 @@ def update(given: Invocation) -> int:
         "ServiceIdentities": service_identities(given),
         "NodeIdentities": node_identities(given),
     }
-    templated = templated_policies(given)
     with saying("Error when retrieving current role"):
         old = given.client.get(f"/v1/acl/role/{part(found)}", given.query)
+    changed = changed_templated_policies(given, old.get("TemplatedPolicies"))
+    templated = templated_policies(given) if changed is None else changed
     if not values["no-merge"]:
         for field in ("Name", "Description"):
             role[field] = role[field] or old.get(field, "")
         for field in ("Policies", "ServiceIdentities", "NodeIdentities"):
             role[field] = merged(old.get(field), role[field])
-        templated = merged(old.get("TemplatedPolicies"), templated)
+        if changed is None:
+            templated = merged(old.get("TemplatedPolicies"), templated)
     if templated:
         role["TemplatedPolicies"] = templated
     with saying(f'Error updating role "{found}"'):

@@ -11,7 +11,9 @@ from consulpy.cli.acl_common import (
     ROLES,
     SHOWS,
     TEMPLATED,
+    TEMPLATED_CHANGES,
     USES_SERVERS,
+    changed_templated_policies,
     merged,
     node_identities,
     policy_links,
@@ -210,6 +212,7 @@ by nothing.
         *ROLES,
         *IDENTITIES,
         *TEMPLATED,
+        *TEMPLATED_CHANGES,
         *(replace(flag, name=f"append-{flag.name}", doc=f"{flag.doc}; added to those of the token") for flag in _LINKS),
         _ID,
         _ACCESSOR,
@@ -244,7 +247,10 @@ def update(given: Invocation) -> int:
             raise ConfigError(f"Cannot combine flags of {field} with their append- variants")
         keeps = values[flag] or added[field] or (is_newer and not new)
         token[field] = merged(token.get(field), new + added[field]) if keeps else new
-    if templated := templated_policies(given):
+    changed = changed_templated_policies(given, token.get("TemplatedPolicies"))
+    if changed is not None:
+        token["TemplatedPolicies"] = changed
+    elif templated := templated_policies(given):
         token["TemplatedPolicies"] = templated
     with saying(f"Failed to update token {accessor}"):
         return _show(given, given.client.put(f"/v1/acl/token/{accessor}", {"dc": given.query["dc"]}, token))

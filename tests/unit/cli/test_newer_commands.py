@@ -397,3 +397,35 @@ def test_debug_captures_what_the_journal_has(
     assert main([*words[:-1], str(tmp_path / "again")]) == 0
     assert "the journal can't be read" in capsys.readouterr().err
     assert main(["debug", "-since", "-1s"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ("-append-templated-policy builtin/service -var name:web", ["builtin/dns", "builtin/service"]),
+        ("-replace-templated-policy builtin/service -var name:web", ["builtin/service"]),
+        ("-append-templated-policy-file {file}", ["builtin/dns", "builtin/service"]),
+        ("-replace-templated-policy-file {file}", ["builtin/service", "builtin/dns"]),
+        ("-description x", ["builtin/dns"]),
+        ("-append-templated-policy builtin/node -replace-templated-policy builtin/node", None),
+    ],
+)
+@pytest.mark.parametrize("kind", ["token", "role"])
+def test_templated_policies_are_added_or_replaced(
+    agent: Agent, tmp_path: Path, kind: str, flags: str, names: list[str] | None
+) -> None:
+    """`acl token update` and `acl role update` of Consul 1.17."""
+    (tmp_path / "one.hcl").write_text(FILES["one.hcl"])
+    record_id = TOKEN["AccessorID"]
+    path = f"/v1/acl/{kind}/{record_id}"
+    old = {
+        "ID": record_id,
+        "AccessorID": record_id,
+        "Name": "r",
+        "TemplatedPolicies": [{"TemplateName": "builtin/dns"}],
+    }
+    agent.answers |= {f"GET {path}": old, f"PUT {path}": old}
+    main(["acl", kind, "update", "-id", record_id, "-format", "json", *flags.format(file=tmp_path / "one.hcl").split()])
+    written = [body for method, _, _, body in agent.asked if method == "PUT"]
+    shown = [[each["TemplateName"] for each in body["TemplatedPolicies"]] for body in written]
+    assert shown == ([] if names is None else [names])
