@@ -318,6 +318,8 @@ class Resolver:
         request = ServiceRequest(datacenter=datacenter, service_address=address)
         services = await self._read("Catalog.ServiceNodes", request)
         for row in services.service_nodes or ():
+            if row.service_address != address:  # one of its tagged addresses, which has no name
+                continue
             return ".".join((row.service_name, "service", row.datacenter or datacenter, *self.config.labels))
         return ""
 

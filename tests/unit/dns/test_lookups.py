@@ -18,8 +18,8 @@ from consulpy.dns.wire import Malformed, decode
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.structs.node import Node
 from consulpy.structs.prepared_query import QueryDns, QueryExecuteReply
-from consulpy.structs.requests import CheckServiceNodesReply, NodeServicesReply
-from consulpy.structs.service import CheckServiceNode, NodeService, NodeServices
+from consulpy.structs.requests import CheckServiceNodesReply, NodeServicesReply, NodesReply, ServiceNodesReply
+from consulpy.structs.service import CheckServiceNode, NodeService, NodeServices, ServiceNode
 from tests.harness.catalog import packet
 
 Reply = Record | RPCError
@@ -388,3 +388,21 @@ def test_cyclic_names_end() -> None:
 
     assert {each.type for each in message.answers} == {dns.CNAME}
     assert len(calls.requests) < 6
+
+
+@pytest.mark.parametrize(("address", "names"), [("10.5.0.2", ["other.service.dc1.consul"]), ("10.5.0.3", [])])
+def test_a_tagged_address_leads_to_no_name(address: str, names: list[str]) -> None:
+    """The catalog finds services at their tagged addresses too, DNS does not, as real Consul's."""
+    tagged = ServiceNode(node="n", service_name="web", service_address="10.5.0.1")
+
+    def answer(method: str, request: Any) -> Reply:
+        if method == "Catalog.ListNodes":
+            return NodesReply()
+        assert request.service_address == address
+        named = ServiceNode(node="n", service_name="other", service_address="10.5.0.2")
+        return ServiceNodesReply(service_nodes=[tagged, named])
+
+    reverse = ".".join(reversed(address.split(".")))
+    message, _ = ask(DnsConfig(), Calls(answer), packet(f"{reverse}.in-addr.arpa", dns.PTR))
+    assert [str(each.payload.name) for each in message.answers] == names
+    assert message.rCode == (0 if names else dns.ESERVER)
