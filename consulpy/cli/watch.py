@@ -10,7 +10,7 @@ from consulpy.cli import signals
 from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.format import FILTER, as_json
 from consulpy.cli.main import say
-from consulpy.client import ClientError
+from consulpy.client import ClientError, NoAgent
 from consulpy.client.watch import retry_pause_s, watch_query, watch_result
 from consulpy.gocompat.flag import Flag, switch
 
@@ -85,18 +85,19 @@ def watch(given: Invocation) -> int:
         params["filter"] = given.values["filter"]
     if given.arguments:
         given.progress.disable()  # the child's output is what a person waits for
-    index, before, failures = 0, None, 0
+    index, before, failures, has_answered = 0, None, 0, False
     while True:
         try:
             found_index, result = given.client.watch(path, params, index)
         except ClientError as error:
-            say(error, "Error querying agent")
-            if not given.arguments:
+            is_absent = not has_answered and isinstance(error, NoAgent)
+            say(error, "Error querying Consul agent" if is_absent else "Error querying agent")
+            if is_absent or not given.arguments:
                 return 1
             failures += 1
             time.sleep(retry_pause_s(failures))
             continue
-        failures, result = 0, watch_result(given.values["type"], result)
+        failures, has_answered, result = 0, True, watch_result(given.values["type"], result)
         if not given.arguments:
             given.out(as_json(result))
             return 0

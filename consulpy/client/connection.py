@@ -137,6 +137,14 @@ class Connection:
                 f"What listens at {self.settings.address} does not speak HTTP: -http-addr and CONSUL_HTTP_ADDR name "
                 "the HTTP API of an agent (port 8500; 8600 is DNS, 8301 and 8302 are gossip, 8300 is for servers)."
             )
+        reason = getattr(error, "reason", None)
+        if reason in _NO_TLS:
+            return f"What listens at {self.settings.address} does not speak TLS: use http://{self.settings.address}."
+        if isinstance(reason, str):
+            return (
+                "TLS was not agreed on: -ca-file (CONSUL_CACERT) is the authority of the agent's certificate, "
+                "-tls-server-name (CONSUL_TLS_SERVER_NAME) a name in it."
+            )
         return (
             f"No agent answers at {self.settings.address}: start one (consulpy agent -dev), or say where it listens "
             "with -http-addr or CONSUL_HTTP_ADDR."
@@ -181,6 +189,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _connect(settings: ClientSettings, timeout_s: float) -> http.client.HTTPConnection:
+    if settings.scheme != "https" and (settings.ca_file or settings.ca_path or settings.client_cert):
+        from consulpy.client.tls import client_context
+
+        client_context(settings)  # a mistake in it is said even where no TLS is spoken, as by Consul
     if settings.scheme == "unix":
         return _UnixConnection(settings.address, timeout_s)
     if settings.scheme == "http":

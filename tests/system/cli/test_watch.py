@@ -87,6 +87,16 @@ def test_a_handler_that_fails_ends_the_watch(program: list[str], script: str, st
     assert f"Error executing handler: {status}" in ended.stderr
 
 
+@pytest.mark.parametrize("program", [["consul"], [sys.executable, "-m", "consulpy"]], ids=["real", "ours"])
+@pytest.mark.parametrize("handler", [[], ["true"]], ids=["once", "handler"])
+def test_a_watch_does_not_begin_without_an_agent(program: list[str], handler: list[str]) -> None:
+    command = [*program, "watch", "-type", "nodes", *handler]
+    asked = environment(SERVER) | {"CONSUL_HTTP_ADDR": f"{SERVER}:1"}
+    ended = subprocess.run(command, env=asked, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith('Error querying Consul agent: Get "http://')
+
+
 def _runs(tmp_path: Path, count: int) -> None:
     """Wait for the run number `count`."""
     deadline = time.monotonic() + PATIENCE_S
