@@ -96,9 +96,8 @@ def test_each_metric_to_alert_on_exists(tmp_path: Path) -> None:
         eventually(failing, f"the rest of {json.dumps(sorted(missing()))}")
 
 
+@pytest.mark.programs("systemd-analyze")
 def test_the_unit_is_taken_by_systemd(tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
     unit = tmp_path / "consulpy.service"
     program = tmp_path / "consulpy"
     program.write_text("#!/bin/sh\n")
