@@ -44,7 +44,7 @@ _WAIT_NS: Final = 60 * 10**9
 
 
 class Primary(Protocol):
-    """Asks a server of the primary datacenter."""
+    """Calls a server of the primary datacenter."""
 
     def __call__(self, method: str, request: Record) -> "Deferred[Any]":
         """The reply. Fails with `RPCError`."""

@@ -46,7 +46,7 @@ _ORDER: Final = (
 
 
 class Primary(Protocol):
-    """Asks a server of the primary datacenter."""
+    """Calls a server of the primary datacenter."""
 
     def __call__(self, method: str, request: Record) -> "Deferred[Any]":
         """The reply. Fails with `RPCError`."""

@@ -24,7 +24,7 @@ from consulpy.structs.requests import RaftStats
 STATS_S: Final = 2.0
 CLEANUP_S: Final = 10.0
 SWEEP_S: Final = 60.0
-#: Pause before a new server that did not answer is asked again.
+#: Seconds after which a new server that did not answer is called again.
 JOIN_RETRY_S: Final = 1.0
 
 

@@ -375,7 +375,7 @@ class LocalState:
             run.running = None  # breaks the reference cycle run - `report`
 
     def clear(self) -> None:
-        """Forget all services and checks, also in the data directory; the catalog is not told."""
+        """Remove all services and checks, also from the data directory; the catalog is not notified."""
         for service_id in [key for key in self.services if self._transactions.stores]:
             self.deregister_service(service_id)
         for check_id in [key for key in self.checks if self._transactions.stores]:

@@ -1,4 +1,4 @@
-"""A follower takes entries of its leader (docs/wire/raft.md 5)."""
+"""AppendEntries on a follower (docs/wire/raft.md 5)."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def receive(raft: "RaftServer", request: AppendEntries, respond: Respond) -> None:
-    """Answer an append or heartbeat: at once what says nothing about the log, the rest when it is durable."""
+    """Answer an append or heartbeat: immediately if it leaves the log as it is, else when the entries are durable."""
     began_s = raft.clock.seconds()
     # Taken before this request's entries: a leader steps back from here.
     reply = AppendEntriesReply(last_log=raft.log.last_index, term=raft.term)
@@ -80,7 +80,7 @@ def _respond_to_heartbeat(raft: "RaftServer", reply: AppendEntriesReply, respond
 
 
 def _are_sound(raft: "RaftServer", request: AppendEntries, entries: list[LogEntry]) -> bool:
-    """Whether entries follow each other without a gap, in terms that never fall. Real servers do not look."""
+    """Whether entries follow each other without a gap, in terms that never fall. Real servers do not check that."""
     index, term = request.prev_log_entry, request.prev_log_term
     for entry in entries:
         index += 1
@@ -96,7 +96,7 @@ def _are_sound(raft: "RaftServer", request: AppendEntries, entries: list[LogEntr
 
 
 def _take(raft: "RaftServer", entries: list[LogEntry]) -> bool:
-    """Append what is new, after cutting what differs; False if committed entries would have to go."""
+    """Append new entries, after truncating those that differ; False if committed entries would be lost."""
     for position, entry in enumerate(entries):
         if entry.index <= raft.log.last_index:
             known = raft.log.term(entry.index)
@@ -120,7 +120,7 @@ def _take(raft: "RaftServer", entries: list[LogEntry]) -> bool:
 
 
 def _commit(raft: "RaftServer", request: AppendEntries, count: int) -> None:
-    """Take over the leader's commit index, as far as this leader has shown its log to equal ours."""
+    """Adopt the leader's commit index, as far as the log is known to equal the leader's."""
     if raft.verified_term != request.term:
         raft.verified_term, raft.verified_index = request.term, 0
     raft.verified_index = max(raft.verified_index, request.prev_log_entry + count)

@@ -1,4 +1,4 @@
-"""Committed entries change the state, some in each turn, so that heartbeats never wait behind them."""
+"""Applies committed entries to the state, a limited number in each turn, so that heartbeats never wait behind them."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from consulpy.raft.messages import COMMAND, ENTRY_TYPES, LogEntry
 if TYPE_CHECKING:
     from consulpy.raft.server import RaftServer
 
-#: How much is read from storage at a time, in bytes.
+#: Bytes read from storage at a time.
 _READ_BYTES = 1 << 20
 
 
@@ -24,13 +24,13 @@ class Applying:
         self._is_reading = self._is_running = False
         self._generation = 0
         self._waiting: list[tuple[int, Finished]] = []
-        #: Entries that were applied together last.
+        #: Number of entries that were applied together last.
         self.last_count = 0
-        #: When the entries were asked for that are applied next.
+        #: Time at which the entries to be applied next were requested from storage.
         self._asked_s = 0.0
 
     def run(self) -> None:
-        """Apply what is committed; the rest of many in later turns."""
+        """Apply committed entries; a large number over several turns."""
         if self._is_reading or self._is_running or self._timer is not None or self._raft.halted:
             return
         self._is_running = True
@@ -57,7 +57,7 @@ class Applying:
         self.run()
 
     def stop(self) -> None:
-        """Apply no more."""
+        """Apply no further entries."""
         self._generation += 1
         self._is_reading = True
         if self._timer is not None and self._timer.active():

@@ -29,12 +29,12 @@ _MAGIC: Final = 0xED0CDAED
 _VERSION: Final = 2
 _IS_BRANCH, _IS_LEAF, _IS_META = 1, 2, 4
 _IS_BUCKET: Final = 1
-#: Trees are never so deep; one that is goes in circles.
+#: Maximum depth of a tree: a deeper one has a cycle.
 _DEPTH_LIMIT: Final = 32
 
 
 class BoltFile:
-    """The bytes of a whole file. Raises `WireError` for what is no BoltDB, or a damaged one."""
+    """The bytes of a whole file. Raises `WireError` for a file that is no BoltDB, or damaged."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._data = memoryview(data)
@@ -42,7 +42,7 @@ class BoltFile:
         if not metas:
             raise WireError("no BoltDB file, or both of its meta pages are damaged")
         _, self._page_size, self._root = max(metas)
-        #: Pages that may still be looked at: each belongs to one place, unless the file is damaged.
+        #: Pages that may still be visited: each belongs to one place, unless the file is damaged.
         self._pages_left = 2 * len(self._data) // self._page_size
 
     def bucket(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""Commands that were too large for one entry: their parts in several (go-raftchunking, docs/wire/raft.md 19).
+"""Reassembly of commands that were too large for one entry (go-raftchunking, docs/wire/raft.md 19).
 
 `extensions` of each part is a protobuf: 1 = number of the operation, 2 = number of the part, 3 = how many there are.
 """

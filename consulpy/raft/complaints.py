@@ -1,4 +1,4 @@
-"""Log lines about requests that are refused: one of each kind in a while, whatever one peer sends."""
+"""Log lines about refused requests: one of each kind per interval, however many a peer sends."""
 
 from collections.abc import Callable
 from typing import Final
@@ -7,17 +7,17 @@ from consulpy.clock import Clock
 
 #: Seconds between two lines of a kind.
 INTERVAL_S: Final = 10.0
-#: Longest line: what a peer says of itself has no limit.
+#: Maximum length of a line, in characters: texts of peers have no limit.
 _LENGTH_MAX: Final = 300
 
 
 class Complaints:
-    """Says what is wrong. `say(level, text)`: writes a line."""
+    """Logs errors. `say(level, text)`: writes a line."""
 
     def __init__(self, clock: Clock, say: Callable[[str, str], None]) -> None:
         self._clock = clock
         self._say = say
-        #: By kind: when the last line was written, and how many were not since then.
+        #: By kind: time of the last line, and number of lines suppressed since.
         self._last: dict[str, tuple[float, int]] = {}
 
     def about(self, kind: str, text: str) -> None:

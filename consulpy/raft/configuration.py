@@ -139,6 +139,6 @@ class Configurations:
         return True
 
     def replace(self, configuration: Configuration, index: int) -> None:
-        """A snapshot brought this one."""
+        """A snapshot contained this one."""
         self.latest = self.committed = configuration
         self.latest_index = self.committed_index = index

@@ -249,7 +249,7 @@ class RaftDatabase(LogStore):
             return meta
 
     def release_snapshot(self, index: int) -> Exception | None:
-        """It is not read any more."""
+        """Release the parts of the snapshot."""
         with self._lock:
             self._being_read[index] -= 1
             self._being_read += Counter()  # without those at 0
@@ -374,7 +374,7 @@ class RaftDatabase(LogStore):
 
 
 class MemoryDatabase(RaftDatabase):
-    """The same without a file, for servers of a quorum that store nothing: it is gone with its server."""
+    """A log without a file, for servers of a quorum that store nothing: it ends with its server."""
 
     def __init__(self, say: Callable[[str, str], None]) -> None:
         super().__init__(":memory:", say)

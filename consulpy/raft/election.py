@@ -19,7 +19,7 @@ from consulpy.raft.messages import PeerState, RequestVote, RequestVoteReply
 if TYPE_CHECKING:
     from consulpy.raft.server import RaftServer
 
-#: The least time that a timer is set to, in seconds: a smaller one may leave a clock where it is.
+#: Minimum of a timer, in seconds: a smaller one may not advance a clock.
 TIMER_LEAST_S: Final = 0.001
 #: Surveys without an answer of servers that can be reached, after which an election is tried nevertheless.
 SURVEYS_BEFORE_STANDING: Final = 3
@@ -76,7 +76,7 @@ class Elections:
         self.leader_heard()
 
     def leader_heard(self) -> None:
-        """There is a leader: no need to ask."""
+        """A leader sent something: end a survey."""
         self._unanswered = 0
         self._dead = ""
         if self._survey is not None:
@@ -237,11 +237,11 @@ class Survey:
 
     @property
     def may_have_majority(self) -> bool:
-        """Whether one might, since some could be reached but did not say."""
+        """Whether a majority might vote for us, since some voters could be reached but did not answer."""
         return self._willing + self._unclear >= len(self._voters) // 2 + 1
 
     def start(self) -> None:
-        """Ask."""
+        """Send the requests."""
         raft = self._raft
         others = [server for server in self._voters if server.id != raft.server_id]
         self._open = len(others)
@@ -255,7 +255,7 @@ class Survey:
                 self._open -= 1
 
     def stop(self) -> None:
-        """Say nothing more."""
+        """Ignore further answers."""
         self._over = None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -303,7 +303,7 @@ class Candidacy:
         self._began_s = raft.clock.seconds()
 
     def start(self) -> None:
-        """Take the next term, vote for ourselves, and ask all other voters once that is durable."""
+        """Take the next term, vote for this server, and send vote requests once that is durable."""
         raft = self._raft
         raft.set_leader("")
         raft.set_term(self.term)
@@ -315,7 +315,7 @@ class Candidacy:
         raft.persistence.after(self._ask)
 
     def stop(self) -> None:
-        """Count no more."""
+        """Ignore further votes."""
         self._is_over = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

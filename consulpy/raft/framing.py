@@ -11,25 +11,25 @@ from consulpy.codec.msgpack import extension
 
 #: The first byte of a connection.
 RAFT_BYTE: Final = b"\x01"
-#: The largest request or answer, in bytes.
+#: Maximum size of a request or answer, in bytes.
 MESSAGE_LIMIT: Final = 64 << 20
 #: How long a call may take; sending a state may take as long for each `STATE_CHUNK` bytes.
 CALL_TIMEOUT_S: Final = 10.0
 STATE_CHUNK: Final = 256 << 10
-#: What an unpacker sets aside for its input at first, in bytes; a whole MiB unless it is told.
+#: Initial buffer of an unpacker, in bytes; its default is a whole MiB.
 _READ_SIZE: Final = 1 << 14
 
 
-#: Most entries of a request (real servers send 64), and most fields of a map.
+#: Maximum entries of a request (real servers send 64), and fields of a map.
 ENTRIES_MAX: Final = 1 << 14
 _FIELDS_MAX: Final = 64
-#: Most maps and lists of one message: each entry is one map, and they stand in one list.
+#: Maximum maps and lists of one message: each entry is one map, all in one list.
 _MAPS_MAX: Final = ENTRIES_MAX + 16
 _LISTS_MAX: Final = 16
 
 
 class _Containers:
-    """Counts the maps and lists of one message: as objects they take a hundred times the bytes that they came in."""
+    """Counts the maps and lists of one message: as objects they take a hundred times the memory of their bytes."""
 
     def __init__(self) -> None:
         self.maps = self.lists = 0
@@ -48,7 +48,7 @@ class _Containers:
 
 
 class RaftUnpacker:
-    """Unpacks one direction of a connection. `finished`: the bytes of all that was taken from it."""
+    """Unpacks one direction of a connection. `finished`: bytes of all values that were returned."""
 
     def __init__(self) -> None:
         self._containers = _Containers()
@@ -67,7 +67,7 @@ class RaftUnpacker:
         self.finished = 0
 
     def unpack(self) -> Any:
-        """The next value. Raises what `msgpack.Unpacker.unpack` does, ValueError for one that would take too much."""
+        """The next value. Raises what `msgpack.Unpacker.unpack` raises, and `ValueError` for one above a limit."""
         value = self._unpacker.unpack()
         self._containers.maps = self._containers.lists = 0
         self.finished = self._unpacker.tell()

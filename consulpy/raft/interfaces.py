@@ -11,11 +11,11 @@ from consulpy.raft.configuration import Server
 from consulpy.raft.messages import LogEntry, Request
 from consulpy.raft.storage import SnapshotReader
 
-#: Takes the answer to a call, or why there is none.
+#: Receives the answer to a call, or the error.
 Answered = Callable[[Record | Exception], None]
 #: `respond(reply, error)`: answers a call of a peer; with an error the reply may be None.
 Respond = Callable[[Record | None, str], None]
-#: Takes the result of a proposal or change, or the exception that stopped it.
+#: Receives the result of a proposal or change, or the exception that stopped it.
 Finished = Callable[[Any], None]
 
 
@@ -59,17 +59,17 @@ class Settings:
     lease_s: float = 0.5
     #: An append without entries is sent after a random time between these.
     commit_interval_s: tuple[float, float] = (0.05, 0.1)
-    #: How long the answers of other voters are waited for before an election.
+    #: Time limit of the survey of other voters before an election.
     survey_timeout_s: float = 0.5
-    #: Once the leader is known to be dead each voter waits so long for each one before it in the configuration.
+    #: Once the leader is known to be dead each voter waits this long for each one before it in the configuration.
     death_wait_s: float = 0.05
-    #: How long a removed server is still told the commit index.
+    #: How long a removed server is still sent the commit index.
     farewell_s: float = 5.0
     #: Clocks may differ by this fraction.
     clock_drift: float = 0.1
-    #: Entries since the last snapshot that make another one; how often that is looked at; entries kept beside it.
+    #: Entries since the last snapshot that make another one; interval of that check; entries kept beside it.
     snapshot_threshold: int = 16384
-    #: Whether more entries are waited for where the state is large.
+    #: Whether the threshold of entries grows with the state.
     snapshot_spares_large_states: bool = True
     snapshot_interval_s: float = 30.0
     trailing_logs: int = 10240
@@ -99,7 +99,7 @@ class Sender(Protocol):
         """Send an `InstallSnapshot` with the state after it, over a connection of its own; then close `snapshot`."""
 
     def survey(self, server: Server, answered: Answered) -> None:
-        """Ask for its `PeerState`. `Unreachable` if there is no connection."""
+        """Request its `PeerState`. `Unreachable` if there is no connection."""
 
     def abort(self, server: Server) -> None:
         """Forget the appends to this server that are under way; their answers may or may not come."""
@@ -126,13 +126,13 @@ class StateMachine(Protocol):
 
 
 class Observer:
-    """Told of what happens; all of it may be ignored."""
+    """Receives the events of the machine; all of them may be ignored."""
 
     def say(self, level: str, text: str) -> None:
         """One line for the operator; `level` is `debug`, `info`, `warn` or `error`."""
 
     def role_changed(self, role: Role, term: int) -> None:
-        """This server is something else now."""
+        """The role has changed."""
 
     def leader_changed(self, address: str) -> None:
         """Another leader is known, or none ("")."""
@@ -141,19 +141,19 @@ class Observer:
         """This server leads, and has applied everything from before its office."""
 
     def configuration_changed(self) -> None:
-        """The newest configuration is another one."""
+        """There is a newer configuration."""
 
     def heartbeat_failed(self, server: Server, error: Exception) -> None:
         """A heartbeat to this server got no answer."""
 
     def incr(self, name: str, count: float = 1) -> None:
-        """Something happened, under Consul's name for it."""
+        """Increment a counter with Consul's name."""
 
     def sample(self, name: str, value: float) -> None:
         """A measured value under Consul's name, in milliseconds where it is a time."""
 
     def counted(self, name: str, count: float, times: int = 1) -> None:
-        """The same as `incr` for what happens often: `times` times, `count` in all."""
+        """Batched `incr` for frequent events: `times` times, `count` in all."""
 
     def timed(self, name: str, seconds: float, count: int = 1) -> None:
-        """The same as `sample` for what happens often: `count` times that took so long together."""
+        """Batched `sample` for frequent events: `count` times that took `seconds` together."""

@@ -1,4 +1,4 @@
-"""Death of the leader, noticed by its connections (docs/wire/raft.md 23.3)."""
+"""Detects the leader's death by its connections (docs/wire/raft.md 23.3)."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from consulpy.raft.stream import RaftStream
 
 
 class LeaderWatch:
-    """Notices the end of the leader's program.
+    """Detects the end of the leader's program.
 
     `leader()`: the address of the leader that is known. `refuses(address, answered)`: dials and says whether the
     connection was refused. `died(address)`: called then.
@@ -24,11 +24,11 @@ class LeaderWatch:
         self._streams: set[RaftStream] = set()
 
     def opened(self, stream: RaftStream) -> None:
-        """Another connection to us."""
+        """A server opened a connection."""
         self._streams.add(stream)
 
     def lost(self, stream: RaftStream) -> None:
-        """One is closed. If it was the leader's last one, and it takes no new ones, it is gone."""
+        """A connection was closed. If it was the leader's last one, and new ones are refused, the leader is dead."""
         self._streams.discard(stream)
         leader = stream.leader
         if leader and leader == self._leader() and not any(each.leader == leader for each in self._streams):

@@ -19,7 +19,7 @@ from consulpy.raft.replication import Replication
 if TYPE_CHECKING:
     from consulpy.raft.server import RaftServer
 
-#: The least time between two looks at the lease, in seconds.
+#: Minimum interval between two checks of the lease, in seconds.
 LEASE_CHECK_LEAST_S: Final = 0.01
 #: Changes of the configuration that may wait for another one.
 CHANGES_LIMIT: Final = 64
@@ -33,7 +33,7 @@ class Leadership:
     def __init__(self, raft: "RaftServer") -> None:
         self._raft = raft
         self.term = raft.term
-        #: The first entry of this office: nothing before it is committed by counting.
+        #: The first entry of this office: earlier entries are not committed by counting.
         self.first_index = raft.log.last_index + 1
         self.replications: dict[str, Replication] = {}
         self.is_over = False
@@ -65,7 +65,7 @@ class Leadership:
             self._raft.observer.ready()
 
     def stop(self, why: Exception) -> None:
-        """The office is over."""
+        """End the office."""
         self.is_over = True
         if self._lease_timer is not None and self._lease_timer.active():
             self._lease_timer.cancel()
@@ -202,7 +202,7 @@ class Leadership:
                 self.advance_commit()
 
     def configuration_committed(self) -> None:
-        """The newest configuration is in force for good."""
+        """The newest configuration is committed."""
         raft = self._raft
         if not raft.is_voter:
             for replication in list(self.replications.values()):
@@ -229,7 +229,7 @@ class Leadership:
                 replication.start()
 
     def forget(self, replication: Replication) -> None:
-        """A removed server knows it, or was given up."""
+        """A removed server has the commit index, or was given up."""
         if self.replications.get(replication.server.id) is replication:
             del self.replications[replication.server.id]
 
@@ -253,7 +253,7 @@ class Leadership:
         self.confirmed("", self.round)
 
     def confirmed(self, server_id: str, up_to: int) -> None:
-        """A server obeyed a request of this round or an earlier one."""
+        """A server answered a request of this round or an earlier one."""
         if not self._verifications:
             return
         voters = {server.id for server in self._raft.configurations.latest.voters}
@@ -312,7 +312,7 @@ class Leadership:
             self._lease_timer = raft.clock.callLater(pause_s, self._check_lease)
 
     def peer_returned(self, server_id: str) -> None:
-        """A server is there again: wait no longer."""
+        """A server can be reached again: wait no longer."""
         replication = self.replications.get(server_id)
         if replication is not None:
             replication.retry_now()
@@ -320,7 +320,7 @@ class Leadership:
     # -- handing over
 
     def transfer(self, finished: Finished, target_id: str = "") -> None:
-        """Make another voter leader: the one named, or the one with the longest log that was heard last."""
+        """Make another voter leader: the one named, or `successor`."""
         self.append_proposed()
         if self._transfer is not None:
             finished(RPCError("leadership transfer in progress"))
@@ -333,7 +333,7 @@ class Leadership:
         self._transfer.start()
 
     def successor(self, *, only: str = "", without: Container[str] = ()) -> Replication | None:
-        """The voter that is best fit to lead next; None if there is none."""
+        """The voter to lead next: in contact, with the longest log, heard last; None if there is none."""
         voters = {server.id for server in self._raft.configurations.latest.voters if server.id not in without}
         candidates = [each for each in self.replications.values() if each.server.id in voters and not each.is_dismissed]
         if only:
@@ -341,17 +341,17 @@ class Leadership:
         return max(candidates, key=lambda each: (each.is_healthy, each.match, each.contact_s), default=None)
 
     def transfer_over(self) -> None:
-        """It failed: take new writes again."""
+        """The transfer failed: accept writes again."""
         self._transfer = None
 
     def matched(self, replication: Replication) -> None:
-        """A server has stored more."""
+        """A server has stored further entries."""
         self.advance_commit()
         if self._transfer is not None:
             self._transfer.advance(replication)
 
     def abdicate(self) -> None:
-        """This server can lead no more: hand over, or else step down."""
+        """This server can lead no more: transfer leadership, or else step down."""
 
         def finished(error: Any) -> None:
             if error is not None:
@@ -379,7 +379,7 @@ class Leadership:
 
 
 class _Transfer:
-    """Handing over to one server: let it have everything, then tell it to stand. If it is gone, the next one is told.
+    """Leadership transfer to one server: send it all entries, then TimeoutNow. If it can't be reached, the next one.
 
     `is_named`: it is to be this one and no other.
     """
@@ -397,7 +397,7 @@ class _Transfer:
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Begin, and give up after an election timeout."""
+        """Start; give up after an election timeout."""
         self._timer = self._raft.clock.callLater(self._raft.settings.election_timeout_s, self._failed, "timed out")
         self._try()
 
@@ -408,7 +408,7 @@ class _Transfer:
         self.advance(self._target)
 
     def advance(self, replication: Replication) -> None:
-        """The target has more: perhaps all."""
+        """The target has stored further entries: perhaps all."""
         raft = self._raft
         if replication is self._target and not self._is_told and replication.match >= raft.log.last_index:
             self._was_sent = self._is_told = True
@@ -416,7 +416,7 @@ class _Transfer:
             raft.sender.call(replication.server, TimeoutNow(), lambda answer: self._answered(replication, answer))
 
     def office_over(self) -> None:
-        """Another one leads, or will."""
+        """The office has ended: another server leads, or will."""
         self._end(None if self._was_sent else LeadershipLost("leadership lost during leadership transfer"))
 
     def _answered(self, target: Replication, answer: Record | Exception) -> None:

@@ -12,7 +12,7 @@ from consulpy.raft.messages import LogEntry
 
 #: Size of the entries that stay in memory, in bytes; older ones that are durable are read from storage.
 CACHE_BYTES: Final = 8 << 20
-#: What an entry takes in memory beside its data, in bytes.
+#: Memory of an entry beside its data, in bytes.
 ENTRY_BYTES: Final = 200
 
 
@@ -120,7 +120,7 @@ class RaftLog:
             self.first_index = keep_from
 
     def cached(self, first: int, most_entries: int, most_bytes: int) -> list[LogEntry] | None:
-        """Entries from `first` on, at least one; empty at the end of the log; None if storage has to be asked."""
+        """Entries from `first` on, at least one; empty at the end of the log; None if they are in storage only."""
         if first > self.last_entry:
             return []
         if first < self._cache_start:
@@ -136,7 +136,7 @@ class RaftLog:
         return self._cache_start - first
 
     def evict(self, durable_index: int) -> None:
-        """Let go of the oldest entries beyond the size limit, if they are durable."""
+        """Evict the oldest entries beyond the size limit, if they are durable."""
         if self._cache_size <= self._cache_bytes:
             return
         size, start, last = self._cache_size, self._cache_start, min(durable_index, self.last_entry)

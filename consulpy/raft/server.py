@@ -18,7 +18,7 @@ class ElectionTimer(Protocol):
     """`election.Elections` to the other parts."""
 
     def leader_heard(self) -> None:
-        """A leader has sent something: a whole election timeout begins."""
+        """A message of a leader has arrived: restart the election timeout."""
 
 
 class SnapshotTaker(Protocol):
@@ -161,19 +161,19 @@ class RaftServer(Protocol):
         """Append an entry of this server's term of office."""
 
     def set_leader(self, address: str) -> None:
-        """Know this leader, or none ("")."""
+        """Set the known leader's address; "" for none."""
 
     def set_term(self, term: int) -> None:
-        """Take a higher term; it is durable before anything that was changed later."""
+        """Adopt a higher term; it is durable before any later change."""
 
     def vote(self, candidate: str) -> None:
         """Give this term's vote."""
 
     def append(self, entries: list[LogEntry]) -> None:
-        """Add entries to the log; a configuration among them is in force at once."""
+        """Append entries to the log; a configuration among them is in force immediately."""
 
     def truncate(self, index: int) -> None:
-        """Cut the log from `index` on."""
+        """Truncate the log from `index` on."""
 
     def begin_again(self, index: int) -> None:
         """The log was dropped: the state begins empty, and is whole again at `index`."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Entries for each row of the state that a snapshot is worth.
 ENTRIES_PER_ROW: Final = 8
-#: A snapshot is taken at once, without waiting for the next look, at this multiple of the usual number of entries.
+#: A snapshot is taken without waiting for the next check at this multiple of the usual number of entries.
 HURRY: Final = 2
 
 
@@ -34,12 +34,12 @@ class Snapshots:
         self.is_installing = False
 
     def start(self) -> None:
-        """Look from time to time whether the log has grown."""
+        """Start the periodic check whether the log has grown."""
         interval_s = self._raft.settings.snapshot_interval_s
         self._timer = self._raft.clock.callLater(interval_s * (1 + self._raft.rng.random()), self._look)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop the periodic check."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
@@ -60,14 +60,14 @@ class Snapshots:
         return max(settings.snapshot_threshold, more)
 
     def applied(self) -> None:
-        """More entries were applied: if they come fast, it is not waited for the next look."""
+        """Entries were applied: take a snapshot now if they come fast, without waiting for the next check."""
         if self._growth >= HURRY * self._raft.settings.snapshot_threshold and self._growth >= HURRY * self._threshold:
             self.take()
 
     # -- taking
 
     def take(self, finished: Finished = lambda _: None) -> None:
-        """Store the state as it is now, and let go of older entries; `finished` gets None or an exception."""
+        """Store the present state, and release older entries; `finished` gets None or an exception."""
         raft = self._raft
         index = raft.applied_index
         configurations = raft.configurations
@@ -197,7 +197,7 @@ class Snapshots:
         raft.storage.install_snapshot(meta, body, keep_entries=keep, done=installed)
 
     def _replace(self, meta: SnapshotMeta, state: Any, *, keep: bool) -> None:
-        """Become what the snapshot contains. `keep`: entries after it stay."""
+        """Replace the state by that of a snapshot. `keep`: entries after it stay."""
         raft = self._raft
         if keep:
             raft.log.compact(meta.index, meta.term, meta.index + 1)

@@ -88,7 +88,7 @@ class SnapshotReader(Protocol):
         """The next part of the state, b"" at its end. One at a time."""
 
     def close(self) -> None:
-        """It is not needed any more."""
+        """Release it."""
 
 
 @runtime_checkable
@@ -96,14 +96,14 @@ class SnapshotWriter(Protocol):
     """The state of a snapshot that is being received, for `Storage.install_snapshot`."""
 
     def write(self, piece: bytes, taken: Callable[[], None]) -> None:
-        """The next part of the state; `taken` when another one may come. What is wrong is told when it is installed."""
+        """Write the next part of the state; `taken` when another one may come. Errors come with the installation."""
 
     def close(self) -> None:
-        """Forget it: it is not installed."""
+        """Discard it: it is not installed."""
 
 
 class Storage(Protocol):
-    """Where everything durable is. The callbacks come in the machine's thread, at once or later."""
+    """Durable storage of one server. The callbacks come in the machine's thread, at once or later."""
 
     def load(self) -> StoredState:
         """The stored state."""

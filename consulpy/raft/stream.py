@@ -19,7 +19,7 @@ from consulpy.raft.messages import (
 )
 from consulpy.raft.storage import SnapshotWriter
 
-#: The largest state that is taken from a leader, in bytes.
+#: Maximum size of a leader's snapshot, in bytes.
 STATE_LIMIT: Final = 1 << 30
 #: Requests of one connection, and their bytes, that may wait for an answer; no more is read meanwhile.
 OPEN_LIMIT: Final = 128
@@ -67,7 +67,7 @@ class RaftStream:
         self.leader = ""
 
     def data_received(self, data: bytes) -> None:
-        """More bytes. Raises `WireError` for what is no request."""
+        """Process received bytes. Raises `WireError` for an invalid request."""
         try:
             self._unpacker.feed(data)
         except msgpack.BufferFull:
@@ -76,7 +76,7 @@ class RaftStream:
         self._take()
 
     def lost(self) -> None:
-        """The connection is gone; answers go nowhere."""
+        """The connection is lost; answers are discarded."""
         self._is_lost = True
         self._answers.clear()
         if self._body is not None:
@@ -84,7 +84,7 @@ class RaftStream:
         self._on_lost(self)
 
     def _take(self) -> None:
-        """Take what is there, unless it is being done, or a piece of state is still being stored."""
+        """Process buffered input, unless a request is being handled or a part of a snapshot is being stored."""
         if self._is_taking:
             return
         self._is_taking = True
@@ -101,7 +101,7 @@ class RaftStream:
             self._on_memory(change)
 
     def _next(self) -> bool:
-        """Take the next object or piece of state; False if more bytes are needed."""
+        """Process the next object or part of a snapshot; False if more bytes are needed."""
         if self._snapshot is not None:
             return self._take_state()
         start = self._unpacker.finished
@@ -145,7 +145,7 @@ class RaftStream:
         return True
 
     def _stored(self) -> None:
-        """A piece of state is stored: go on."""
+        """A part of a snapshot is stored: continue."""
         self._is_storing = False
         if self._is_taking or self._is_lost:
             return
@@ -157,7 +157,7 @@ class RaftStream:
         self._pace()
 
     def _pace(self) -> None:
-        """Read no more while a piece of state is being stored, or too much waits for an answer."""
+        """Pause reading while a part of a snapshot is being stored, or too many answers are pending."""
         reads = not (self._is_storing or self._is_full)
         if reads != self._is_reading:
             self._is_reading = reads
@@ -185,7 +185,7 @@ class RaftStream:
             self._pace()
 
     def _send_answers(self) -> None:
-        """Send what is answered, up to the first request that is not."""
+        """Send answers in order, up to the first request without one."""
         ready: list[bytes] = []
         while self._answers and self._answers[0]:
             ready += self._answers.popleft()

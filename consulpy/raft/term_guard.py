@@ -1,4 +1,4 @@
-"""Terms that no elections lead to are refused: taken over, they would leave no room for another election, ever.
+"""Refuses implausibly high terms: if they were adopted, no terms would remain for later elections.
 
 A term is a number of 64 bits that every server takes over from any other. Real servers take each; after the last one
 follows 0, in which there are no votes.
@@ -11,7 +11,7 @@ from consulpy.raft.messages import NUMBER_MAX
 if TYPE_CHECKING:
     from consulpy.raft.server import RaftServer
 
-#: How far a term may be beyond ours: more elections than there can have been.
+#: Maximum distance of a plausible term beyond ours: more elections than there can have been.
 TERM_LEAP_MAX: Final = 1 << 32
 
 

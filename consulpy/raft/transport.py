@@ -33,11 +33,11 @@ class PeerConnection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is asked."""
+        """Whether no request is pending."""
         return self.is_open and not self._calls
 
     def connectionMade(self) -> None:
-        """Say that this is Raft."""
+        """Send the byte that selects Raft."""
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
         transport.write(RAFT_BYTE)
@@ -53,7 +53,7 @@ class PeerConnection(Protocol):
         transport.write(encode_request(request))
 
     def dataReceived(self, data: bytes) -> None:
-        """More of the answers."""
+        """Process received replies."""
         try:
             self._unpacker.feed(data)
             while self.is_open and self._next():
@@ -92,7 +92,7 @@ class PeerConnection(Protocol):
         self._end(why)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """The server closed it."""
+        """Fail all pending calls."""
         self._end("EOF")
 
     def _end(self, why: str) -> None:
@@ -118,23 +118,23 @@ class StateSender:
         self._is_reading = self._is_paused = self._is_stopped = False
 
     def start(self) -> None:
-        """Begin."""
+        """Start writing."""
         self._transport.registerProducer(self, True)
         self.resumeProducing()
 
     def pauseProducing(self) -> None:
-        """The connection takes no more now."""
+        """Pause: the connection's buffer is full."""
         self._is_paused = True
 
     def resumeProducing(self) -> None:
-        """The next part."""
+        """Write the next part."""
         self._is_paused = False
         if not (self._is_reading or self._is_stopped):
             self._is_reading = True
             self._snapshot.read(self._found)
 
     def stopProducing(self) -> None:
-        """The connection is lost; callbacks of pending calls get the error."""
+        """The connection is lost: read no further parts."""
         self._is_stopped = True
 
     def _found(self, piece: bytes | Exception) -> None:

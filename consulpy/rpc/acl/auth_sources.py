@@ -1,4 +1,4 @@
-"""Where auth methods get what they check tokens with: keys and reviews from outside, which a server is given."""
+"""Interfaces of auth methods to the outside: public keys of JWTs, and token reviews of Kubernetes."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 

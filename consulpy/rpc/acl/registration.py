@@ -43,7 +43,7 @@ def _changes(request: RegisterRequest, node: Node) -> bool:
 
 
 def _require_existing_service(authorizer: Authorizer, server: "Server", request: RegisterRequest) -> None:
-    """Taking over an id takes the service away that has it."""
+    """Require write on the service that has the id now: the registration takes it over."""
     assert request.service is not None
     service_id = request.service.id or request.service.service
     row = server.store.catalog.services_table.get(request.node.lower(), service_id.lower())
