@@ -96,9 +96,13 @@ class CatalogSync:
     async def _send_changes(self) -> None:
         """Send all that is out of sync: services with their checks, other checks, the node alone last.
 
-        A refused write does not stop the others; the first refusal is raised at the end.
+        A refused write does not stop the others; the first refusal is raised at the end. Central defaults that are
+        being fetched are waited for: the catalog never shows a proxy without them.
         """
         entries = self._entries
+        settled = entries.settled()
+        if settled is not None:
+            await settled
         refused: list[RPCError] = []
         services, checks = entries.services_out_of_sync(), entries.checks_out_of_sync()
         named = [f"service {name}" for name in services] + [f"check {name}" for name in checks]

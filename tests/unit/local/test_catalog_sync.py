@@ -1,9 +1,11 @@
 """What a full sync compares and repairs, and tags that others set in the catalog (docs/wire/rpc.md section 9)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
@@ -232,3 +234,16 @@ def test_tags_are_not_adopted_from_a_stale_read() -> None:
     agent.clock.advance(120)
     stale = {method: request.options.allow_stale for method, request in agent.catalog.calls}
     assert (stale["Catalog.NodeServiceList"], stale["Health.NodeChecks"]) == (False, True)
+
+
+def test_a_registration_whose_defaults_are_being_fetched_waits_for_them() -> None:
+    """The catalog never shows a proxy without the central defaults, as Consul's does not."""
+    agent = Agent().start()
+    fetched: Deferred[None] = Deferred()
+    agent.entries.settled = lambda: None if fetched.called else fetched
+    service = agent.service()
+    assert agent.settle() == []
+    agent.entries.replace_service(replace(service, port=8080))
+    fetched.callback(None)
+    sent = [request.service.port for method, request in agent.catalog.calls if method == "Catalog.Register"]
+    assert sent == [8080]
