@@ -1,7 +1,6 @@
 """`consulpy kv get|put|delete|export|import`."""
 
 import base64
-import binascii
 import json
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.kv_entries import imported_entries
 from consulpy.client import AnswerError, ClientError
 from consulpy.client.api import key_path
+from consulpy.gocompat.base64_decode import decode_base64
 from consulpy.gocompat.flag import Flag, switch
 
 group(
@@ -257,11 +257,11 @@ def put(given: Invocation) -> int:
     try:
         key, data = _key_and_data(given)
         if values["base64"]:
-            data = base64.b64decode(data, validate=True)
+            data = decode_base64(data)
     except OSError as error:
         given.err(_unreadable(error))
         return 1
-    except binascii.Error as error:
+    except ValueError as error:
         given.err(f"Error! Cannot base 64 decode data: {error}")
         return 1
     if values["session"] == "" and (values["acquire"] or values["release"]):

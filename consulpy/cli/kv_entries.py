@@ -1,9 +1,9 @@
 """The entries of a `kv export`: JSON, a list of objects with `key`, `flags` and `value` in base 64."""
 
-import base64
 from typing import Any
 
 from consulpy.codec.strict_json import parse
+from consulpy.gocompat.base64_decode import decode_base64
 
 
 def imported_entries(text: str) -> list[tuple[str, int, bytes]]:
@@ -31,6 +31,6 @@ def _imported(number: int, entry: Any) -> tuple[str, int, bytes]:
     if not isinstance(value, str):
         raise ValueError(f"{fault}value of {key}: expected a string in base 64")
     try:
-        return key, flags, base64.b64decode(value.replace("\r", "").replace("\n", ""), validate=True)
+        return key, flags, decode_base64(value)
     except ValueError as error:
         raise ValueError(f"Error base 64 decoding value for key {key}: {error}") from None

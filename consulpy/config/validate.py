@@ -4,8 +4,6 @@ Texts are those of Consul 1.8.7 where it has one. Checks of the host (bind addre
 `check_host`, which `consulpy validate` leaves out.
 """
 
-import base64
-import binascii
 import ipaddress
 import json
 import re
@@ -20,6 +18,7 @@ from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.tls import tls_settings
 from consulpy.errors import ConfigError
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.base64_decode import decode_base64
 from consulpy.structs.metadata import metadata_error
 
 LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR")
@@ -280,8 +279,8 @@ def _check_encryption(config: RuntimeConfig) -> None:
     if not config.encrypt:
         return
     try:
-        key = base64.b64decode(config.encrypt, validate=True)
-    except (binascii.Error, ValueError):
+        key = decode_base64(config.encrypt)
+    except ValueError:
         raise ConfigError(
             f"encrypt has invalid key: {spelling('encrypt')}: expected base64, as consulpy keygen prints it"
         ) from None

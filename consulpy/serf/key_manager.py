@@ -5,13 +5,13 @@ always answered, also when there is nothing to change.
 """
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConsulpyError, WireError
+from consulpy.gocompat.base64_decode import decode_base64
 from consulpy.serf.events import INTERNAL_PREFIX
 from consulpy.serf.messages import KeyRequest, KeyResponseMessage, decode
 from consulpy.serf.query import PendingQuery, QueryParams, QueryResult
@@ -111,8 +111,8 @@ class KeyManager:
 
 def _decode_key(key: str) -> bytes:
     try:
-        return base64.b64decode(key, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return decode_base64(key)
+    except ValueError as error:
         raise ValueError(f"the key is not base64: {error}") from None
 
 

@@ -4,7 +4,6 @@ Source: docs/wire/gossip.md 3.3 and 6.5; results of key operations as Consul 1.8
 """
 
 import base64
-import binascii
 import json
 import os
 import string
@@ -16,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from consulpy.codec.strict_json import parse
 from consulpy.errors import BadRequest, ConfigError, RPCError
+from consulpy.gocompat.base64_decode import decode_base64
 from consulpy.gocompat.multierror import format_errors
 from consulpy.log import Logger
 from consulpy.serf.key_manager import KeyResponse
@@ -31,8 +31,8 @@ _BASE64_ALPHABET: Final = frozenset(string.ascii_letters + string.digits + "+/")
 def decode_key(text: str) -> bytes:
     """The bytes of a base64 key. Raises `ConfigError` that says what a key is."""
     try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        key = decode_base64(text)
+    except ValueError:
         raise ConfigError("encrypt: the key is not base64; `consulpy keygen` makes one") from None
     if len(key) not in KEY_SIZES:
         raise ConfigError(

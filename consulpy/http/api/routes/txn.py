@@ -1,13 +1,12 @@
 """/v1/txn: transactions of several operations."""
 
-import base64
-import binascii
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
+from consulpy.gocompat.base64_decode import decode_base64
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, mismatch
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
@@ -171,8 +170,8 @@ def _carried(given: NodeService) -> NodeService:
 
 def _on_key(given: _Key, limit: int) -> KVOp:
     try:
-        value = base64.b64decode(given.value, validate=True)
-    except (binascii.Error, ValueError):
+        value = decode_base64(given.value)
+    except ValueError:
         raise GoError("illegal base64 data at input byte 0") from None
     if len(value) > limit:
         raise HttpError(413, f"Value for key {quoted(given.key)} is too large ({len(value)} > {limit} bytes)")
