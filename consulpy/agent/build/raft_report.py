@@ -4,7 +4,7 @@ from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.time import go_time
 from consulpy.leader.servers import ServerHealth as SeenServer
 from consulpy.leader.servers import contact_ns
-from consulpy.raft.configuration import Server
+from consulpy.raft.configuration import NONVOTER, VOTER, Configuration, Server
 from consulpy.raft.machine import Raft
 from consulpy.structs.operator import ServerHealth
 from consulpy.structs.requests import RaftStats
@@ -28,6 +28,7 @@ def raft_stats(raft: Raft) -> dict[str, str]:
         "last_log_term": str(log.last_term),
         "last_snapshot_index": str(log.snapshot_index),
         "last_snapshot_term": str(log.snapshot_term),
+        "latest_configuration": _go_text(configurations.latest),
         "latest_configuration_index": str(configurations.latest_index),
         "num_peers": str(others),
         "protocol_version": "3",
@@ -38,6 +39,16 @@ def raft_stats(raft: Raft) -> dict[str, str]:
         "state": raft.role.value,
         "term": str(raft.term),
     }
+
+
+def _go_text(configuration: Configuration) -> str:
+    """The servers as Go prints them."""
+    names = {VOTER: "Voter", NONVOTER: "Nonvoter"}
+    servers = (
+        f"{{Suffrage:{names.get(server.suffrage, 'Staging')} ID:{server.id} Address:{server.address}}}"
+        for server in configuration.servers
+    )
+    return f"[{' '.join(servers)}]"
 
 
 def server_health(seen: SeenServer, server: Server, leader_id: str, to_wall_s: float) -> ServerHealth:
