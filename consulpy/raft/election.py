@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TIMER_LEAST_S: Final = 0.001
 #: Surveys without an answer of servers that can be reached, after which an election is tried nevertheless.
 SURVEYS_BEFORE_STANDING: Final = 3
-#: The longest pause after a split vote, in `Settings.death_wait_s`.
+#: The longest pause after a split vote, or a survey in vain, once the leader has died; in `Settings.death_wait_s`.
 SPLIT_PAUSES: Final = 5
 
 
@@ -38,8 +38,9 @@ class Elections:
         self._candidacy: Candidacy | None = None
         self._unanswered = 0
         self._has_complained = False
-        #: The leader whose program has ended, until there is another one.
+        #: The leader whose program has ended, until there is another one, and when that was noticed.
         self._dead = ""
+        self._death_s = 0.0
 
     def start(self) -> None:
         """Wait for a leader, unless there can be no other than this server."""
@@ -95,18 +96,25 @@ class Elections:
 
         All voters learn of it in the same millisecond: if two of them stood at once, an election timeout would be lost.
         """
-        voters = [server.id for server in self._raft.configurations.latest.voters if server.address != leader]
-        rank = voters.index(self._raft.server_id) if self._raft.server_id in voters else len(voters)
-        wait_s = (rank + self._raft.rng.random() / 4) * self._raft.settings.death_wait_s
-        term = self._raft.term
+        raft = self._raft
+        voters = [server.id for server in raft.configurations.latest.voters if server.address != leader]
+        rank = voters.index(raft.server_id) if raft.server_id in voters else len(voters)
+        self._death_s = raft.clock.seconds()
+        raft.observer.say("warn", f"the program of the leader {leader} has ended: term={raft.term}")
+        self._survey_after_death(leader, (rank + raft.rng.random() / 4) * raft.settings.death_wait_s)
+
+    def _survey_after_death(self, leader: str, wait_s: float) -> None:
+        raft = self._raft
+        term = raft.term
 
         def begin() -> None:
-            raft = self._raft
-            if raft.term == term and raft.role is Role.FOLLOWER and self._survey is None and self._may_stand():
+            is_as_before = raft.term == term and raft.role is Role.FOLLOWER and self._survey is None
+            is_silent = raft.contact_s is None or raft.contact_s <= self._death_s
+            if is_as_before and is_silent and self._may_stand():
                 self._cancel_timer()
                 self._begin_survey(dead=leader)
 
-        self._raft.clock.callLater(wait_s, begin)
+        raft.clock.callLater(wait_s, begin)
 
     # -- votes for others
 
@@ -186,11 +194,19 @@ class Elections:
         if survey.has_majority:
             self._stand(transfer=bool(survey.dead), dead=survey.dead)
             return
+        if survey.dead:  # the others may be busy, or not know of the death yet: the timers would take much longer
+            self.restart()
+            if self._raft.clock.seconds() - self._death_s < self._raft.settings.heartbeat_timeout_s:
+                self._survey_after_death(survey.dead, self._random_pause_s())
+            return
         self._unanswered = self._unanswered + 1 if survey.may_have_majority else 0
         if self._unanswered >= SURVEYS_BEFORE_STANDING:
             self._stand(transfer=False)
         else:
             self.restart()
+
+    def _random_pause_s(self) -> float:
+        return self._raft.settings.death_wait_s * self._raft.rng.random() * SPLIT_PAUSES
 
     def _stand(self, *, transfer: bool, dead: str = "") -> None:
         self.withdraw()

@@ -23,3 +23,23 @@ def test_a_killed_leader_is_replaced_before_any_timeout(servers: int, first: int
         while world.leader() is None:
             world.clock.advance(0.005)
             assert world.clock.seconds() - began_s < SOON_S, f"seed {seed}"
+
+
+@pytest.mark.parametrize("first", [0, 25])
+def test_the_others_ask_again_where_the_first_answers_fail(first: int) -> None:
+    """On a busy machine an answer takes longer than a survey: waiting for the timers then would take much longer."""
+    for seed in range(first, first + 25):
+        world = World(seed, Plan(servers=3, spare=0), WatchedRaft)
+        world.disk_failing = 0.0
+        while (leader := world.leader()) is None or leader.commit_index < 2:
+            world.clock.advance(0.01)
+        world.clock.advance(1.0)
+        leader = world.leader()
+        followers = {node.address for node in world.nodes.values() if node is not leader}
+        world.crash(leader.server_id, 60.0)
+        world.network.partition({min(followers)})
+        began_s = world.clock.seconds()
+        world.clock.callLater(0.2, world.network.heal)
+        while world.leader() is None:
+            world.clock.advance(0.005)
+            assert world.clock.seconds() - began_s < 2 * SOON_S, f"seed {seed}"
