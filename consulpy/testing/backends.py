@@ -175,6 +175,16 @@ class HttpAnswer:
         return json.loads(self.body)
 
 
+def dns_of(settings: Mapping[str, Any], host: str) -> Address | None:
+    """Where DNS answers of the agent at `host` with these settings (`DebugConfig`), as far as they say it."""
+    for url in settings.get("DNSAddrs") or ():
+        parts = urlsplit(url)
+        if parts.scheme == "udp" and parts.hostname and parts.port:
+            everywhere = parts.hostname in ("0.0.0.0", "::")
+            return host if everywhere else parts.hostname, parts.port
+    return None
+
+
 class OverHttp:
     """An agent that runs elsewhere, at `url`. `token`: sent with each request, if there is one."""
 
@@ -256,6 +266,14 @@ class OverHttp:
 
 class Untouched(OverHttp):
     """A running agent that is not the tests': only what they made is removed."""
+
+    @property
+    def dns(self) -> Address | None:
+        """See `Backend.dns`; asked of the agent, once."""
+        if self._dns is None:
+            about = self.run(lambda operations: operations.get("/v1/agent/self"))
+            self._dns = dns_of(about.get("DebugConfig") or {}, self._host)
+        return self._dns
 
     def reset(self) -> Make:
         """Removes the test's own keys and services."""

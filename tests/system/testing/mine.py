@@ -33,6 +33,15 @@ def test_a_service_is_found(consul: Any) -> None:
     assert get(f"{consul.url}/v1/health/service/web?passing") == []
 
 
+def test_a_service_is_found_by_dns(consul: Any) -> None:
+    consul.register("dns-web", port=80, check="passing")
+    question = bytes.fromhex("1234 0100 0001 0000 0000 0000") + b"\7dns-web\7service\6consul\0\0\1\0\1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(10)
+        asking.sendto(question, consul.dns)
+        assert asking.recv(4096)[6:8] == b"\0\1", "one answer"
+
+
 def test_nothing_is_left_of_other_tests(consul: Any) -> None:
     assert "web" not in consul.services()
     assert "key" not in consul.kv

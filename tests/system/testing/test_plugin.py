@@ -42,14 +42,14 @@ def counts(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
 def test_a_file_passes_with_agents_in_process(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
     done = run(user)
-    assert counts(done) == {"passed": 17}, done.stdout
+    assert counts(done) == {"passed": 18}, done.stdout
 
 
 @thorough
 def test_it_passes_with_consulpy_as_a_program(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
     done = run(user, "--consul=process", "-rs")
-    assert counts(done) == {"passed": 16, "skipped": 1}, done.stdout
+    assert counts(done) == {"passed": 17, "skipped": 1}, done.stdout
     assert "partitioned without root" in done.stdout
 
 
@@ -57,7 +57,7 @@ def test_it_passes_with_consulpy_as_a_program(user: Path) -> None:
 def test_it_passes_with_real_consul(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
     done = run(user, f"--consul={shutil.which('consul')}", "-rs")
-    assert counts(done) == {"passed": 16, "skipped": 1}, done.stdout
+    assert counts(done) == {"passed": 17, "skipped": 1}, done.stdout
 
 
 @pytest.mark.parametrize("kind", ["consulpy", pytest.param("consul", marks=pytest.mark.peers)])
@@ -74,13 +74,22 @@ def test_an_agent_that_runs_keeps_all_that_is_not_the_tests(user: Path, kind: st
         agent.run(lambda operations: operations.register("theirs", port=1))
         (user / "test_mine.py").write_text(MINE)
         done = run(user, f"--consul={agent.url}", "-rs")
-        assert counts(done) == {"passed": 7, "skipped": 10}, done.stdout
+        assert counts(done) == {"passed": 8, "skipped": 10}, done.stdout
         assert "has its own settings" in done.stdout
         assert "is not the tests' own" in done.stdout
         assert agent.run(lambda operations: operations.list_keys()) == ["mine"]
         assert agent.run(lambda operations: operations.catalog()).keys() == {"consul", "theirs"}
     finally:
         agent.close()
+
+
+def test_where_dns_answers_is_what_the_agent_says_of_itself() -> None:
+    from consulpy.testing.backends import dns_of
+
+    assert dns_of({"DNSAddrs": ["tcp://10.0.0.1:8600", "udp://10.0.0.1:8601"]}, "web") == ("10.0.0.1", 8601)
+    assert dns_of({"DNSAddrs": ["udp://0.0.0.0:8600"]}, "web") == ("web", 8600)
+    assert dns_of({"DNSAddrs": ["udp://[::]:8600"]}, "web") == ("web", 8600)
+    assert dns_of({"DNSAddrs": None}, "web") is dns_of({}, "web") is None
 
 
 def test_nothing_is_imported_in_a_run_that_uses_no_fixture(user: Path) -> None:
@@ -168,7 +177,7 @@ def test_with_xdist(user: Path) -> None:
         (user / f"test_{number}.py").write_text(MINE.partition("@pytest.mark.consul(datacenter")[0])
     without = ("-p", "no:twisted", "-p", "no:asyncio", "-p", "no:cov", "-p", "no:cacheprovider")
     done = run(user, "-n", "2", plugins=without)
-    assert counts(done) == {"passed": 6 * FILES}, done.stdout
+    assert counts(done) == {"passed": 7 * FILES}, done.stdout
 
 
 def test_with_pytest_asyncio(user: Path) -> None:
@@ -283,4 +292,4 @@ def test_without_root(user: Path) -> None:
         [*without, sys.executable, "-m", "pytest", "-q", "-k", "service or cluster", *_WITHOUT], cwd=user,
         env=environment(), capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
-    assert counts(done) == {"passed": 3}, done.stdout + done.stderr
+    assert counts(done) == {"passed": 4}, done.stdout + done.stderr
