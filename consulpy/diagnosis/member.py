@@ -145,7 +145,7 @@ class MemberDiagnosis:
     def _as_conflict(self, name: str, conflict: Refusal) -> Verdict:
         text = f"Two agents use the name {name}: {conflict.ours} has it, and {conflict.theirs} claims it."
         evidence = [f"{self._moment(conflict.at_s)} {conflict.text}"]
-        fix = f"give the agent at {conflict.theirs} another node_name (-node)"
+        fix = f"give the agent {conflict.theirs} another node_name (-node)"
         return Verdict(Cause.NAME_CONFLICT, text, evidence, fix)
 
     def _renamed(self, member: Member) -> Member | None:

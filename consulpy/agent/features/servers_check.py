@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, TimeoutError, gatherResults  # noqa: A004
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectionRefusedError  # noqa: A004
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThreadPool
@@ -28,6 +28,8 @@ CONNECT_S: Final = 1.5
 CALL_S: Final = 1.8
 #: An own certificate that ends within this time is a warning.
 ENDS_SOON: Final = timedelta(days=7)
+#: What is wrong with a call by TLS.
+_TLS: Final = (Cause.TLS_MISMATCH, Cause.TLS_UNTRUSTED, Cause.TLS_EXPIRED, Cause.UNKNOWN)
 #: A call without arguments: an empty map.
 _EMPTY: Final = b"\x80"
 
@@ -66,7 +68,10 @@ class ServersCheck:
             for each in replies
             if each.verdict is None
         ]
-        findings += await self._certificate()
+        own = await self._certificate()
+        if any(each.status == "fail" for each in own):  # that servers refuse it follows
+            findings = [each for each in findings if each.cause not in _TLS]
+        findings += own
         return [*findings, *self._leader(servers, replies)]
 
     def _leader(self, servers: list[ServerInfo], replies: list[_Reply]) -> list[Finding]:
@@ -82,11 +87,14 @@ class ServersCheck:
         expect = max((server.expect for server in servers), default=0)
         wanted = f", {expect} are expected (bootstrap_expect)" if expect else ""
         text = f"The servers have no leader: {len(servers)} are there{wanted}."
-        fix = (
-            f"start {expect - len(servers)} more servers that join these"
-            if expect > len(servers)
-            else "bring back the servers that are gone, or recover the quorum (raft/peers.json)"
-        )
+        failed = [server_of(member) for member in self._agent.lan.members.values() if member.status is Status.FAILED]
+        gone = [server.name for server in failed if server is not None]
+        if gone:
+            fix = f"bring back {', '.join(gone)}, or recover the quorum (raft/peers.json)"
+        elif expect > len(servers):
+            fix = f"start {expect - len(servers)} more servers that join these"
+        else:
+            fix = "bring back the servers that are gone, or recover the quorum (raft/peers.json)"
         return [Finding("leader", "fail", Cause.NO_LEADER, text, fix)]
 
     async def _ask(self, server: ServerInfo) -> _Reply:
@@ -110,13 +118,14 @@ class ServersCheck:
         """Why a connection does not open; empty if it does. Closed again at once, which servers do not mind."""
         factory: Any = Factory.forProtocol(Protocol)
         factory.noisy = False
-        endpoint = HostnameEndpoint(self._reactor, server.address, server.port, timeout=CONNECT_S)
+        kind = TCP6ClientEndpoint if ":" in server.address else TCP4ClientEndpoint
+        endpoint = kind(self._reactor, server.address, server.port, timeout=CONNECT_S)
         try:
             protocol: Any = await endpoint.connect(factory)
         except ConnectionRefusedError:
             return "refuses connections"
         except Exception as error:  # whatever the network says
-            return f"does not open ({error})"
+            return f"does not open ({str(error).rstrip('.')})"
         protocol.transport.loseConnection()
         return ""
 
@@ -149,6 +158,12 @@ def tls_cause(error: str, uses_tls: bool, has_certificate: bool) -> tuple[Cause,
     text = error.lower()
     if re.search(r"expired|not yet valid", text):
         return Cause.TLS_EXPIRED, "a certificate is out of date, or not valid yet"
+    if (
+        uses_tls
+        and not has_certificate
+        and re.search(r"handshake failure|bad certificate|certificate required|making call: eof", text)
+    ):
+        return Cause.TLS_MISMATCH, "it wants a client certificate, and this agent has none (cert_file)"
     if re.search(
         r"certificate verify failed|unknown ca|unknown_ca|bad certificate|not valid for|(hostname|ip address) mismatch|"
         # OpenSSL's reasons of a verification that failed
@@ -157,8 +172,10 @@ def tls_cause(error: str, uses_tls: bool, has_certificate: bool) -> tuple[Cause,
         text,
     ):
         return Cause.TLS_UNTRUSTED, "a certificate is not signed by the other side's CA, or is for another name"
-    if "certificate required" in text or (uses_tls and not has_certificate and "handshake failure" in text):
+    if "certificate required" in text:
         return Cause.TLS_MISMATCH, "it wants a client certificate"
+    if uses_tls and "making call" in text:
+        return Cause.UNKNOWN, "it closes the connection after the TLS handshake"
     if uses_tls and re.search(r"wrong version|handshake|eof|closed|gone|reset|lost", text):
         return Cause.TLS_MISMATCH, "this agent calls with TLS, and it does not speak it"
     if not uses_tls and re.search(r"eof|closed|gone|reset|lost|shutdown", text):

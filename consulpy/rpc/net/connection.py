@@ -118,9 +118,9 @@ class YamuxDriver:
         except WireError as error:
             self._protocol.close_gracefully(str(error))
 
-    def lost(self) -> None:
+    def lost(self, why: str = "EOF") -> None:
         """Close all streams: the connection is lost."""
-        self.yamux.close("EOF")
+        self.yamux.close(why)
 
     def pauseProducing(self) -> None:
         """The socket is full: stop sending, and (as a server) reading."""

@@ -49,14 +49,14 @@ class DialedProtocol(RpcConnection):
         if self._driver is not None and not self._is_closed:
             self._driver.data_received(data)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """Report the end to the pool and the streams."""
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Report the end to the pool and the streams; a server that refused our certificate says so in an alert."""
         self._is_closed = True
         self.timers.stop_all()
         self.on_closed()
         driver, self._driver = self._driver, None
         if driver is not None:
-            driver.lost()
+            driver.lost(f"EOF (TLS: {reason.value})" if reason.check(HandshakeFailed) else "EOF")
 
     @property
     def is_usable(self) -> bool:

@@ -116,6 +116,14 @@ def test_certificates_that_do_not_fit(machines: Machines, program: str, tmp_path
     for config, expected in (
         ({}, {"tls-mismatch": "fail"}),
         (tls(tmp_path / "theirs", "client"), {"tls-untrusted": "fail"}),
+        (
+            tls(tmp_path / "theirs", "client", ca_file=str(tmp_path / "ours" / "consul-agent-ca.pem")),
+            {"tls-untrusted": "fail"},
+        ),
+        (
+            {"ca_file": str(tmp_path / "ours" / "consul-agent-ca.pem"), "verify_outgoing": True},
+            {"tls-mismatch": "fail"},
+        ),
         (tls(tmp_path / "ours", "client"), {"tls-expired": "warn"}),
     ):
         client.start_agent("consulpy", "x", retry_join=[server.address], retry_interval="1s", **config)

@@ -5,6 +5,8 @@ import os
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -12,9 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from consulpy.agent.features.servers_check import own_certificate, tls_cause
+from consulpy.agent.features.servers_check import ServersCheck, _Reply, own_certificate, tls_cause
 from consulpy.agent.process import data_dir_check
 from consulpy.diagnosis.causes import Cause
+from consulpy.rpc.server_metadata import server_of
+from tests.harness.faults import Pool
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 System = namedtuple("System", "f_bavail f_blocks f_frsize")
@@ -37,11 +41,22 @@ System = namedtuple("System", "f_bavail f_blocks f_frsize")
         ("tlsv13 alert certificate required", True, Cause.TLS_MISMATCH),
         ("wrong version number", True, Cause.TLS_MISMATCH),
         ("rpc error making call: EOF", False, Cause.TLS_MISMATCH),
+        ("rpc error making call: EOF (TLS: sslv3 alert bad certificate)", True, Cause.TLS_UNTRUSTED),
+        ("rpc error making call: EOF (TLS: tlsv13 alert certificate required)", True, Cause.TLS_MISMATCH),
+        ("rpc error making call: EOF", True, Cause.UNKNOWN),  # the handshake was fine
         ("no answer in 1.8 s", False, Cause.UNKNOWN),
     ],
 )
 def test_the_text_of_a_failed_call_tells_what_is_wrong_with_tls(error: str, uses_tls: bool, cause: Cause) -> None:
     assert tls_cause(error, uses_tls, True)[0] is cause
+
+
+@pytest.mark.parametrize("end", ["EOF", "EOF (TLS: sslv3 alert bad certificate)"])
+def test_a_server_that_ends_the_connection_of_an_agent_without_certificate_wants_one(end: str) -> None:
+    """Go's alert says `bad certificate` for none at all."""
+    cause, text = tls_cause(f"rpc error making call: {end}", True, False)
+    assert cause is Cause.TLS_MISMATCH
+    assert "client certificate" in text
 
 
 def certificate(path: Path, begin: datetime, end: datetime) -> str:
@@ -112,3 +127,21 @@ def test_a_write_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, err
 
 def test_a_data_directory_that_is_gone(tmp_path: Path) -> None:
     assert data_dir_check.examine(str(tmp_path / "gone")).cause is Cause.DATA_DIR_UNWRITABLE
+
+
+def test_servers_that_failed_are_named_where_the_quorum_is_lost() -> None:
+    pool = Pool(1)
+    servers = [pool.add(name, f"10.0.0.{10 + number}", bootstrap_expect=3) for number, name in enumerate("stu")]
+    for serf in servers:
+        pool.join(serf.local_name, "10.0.0.1")
+    pool.run(5)
+    for name in "tu":
+        pool.crash(name)
+    pool.run(40)
+    agent: Any = SimpleNamespace(lan=pool.serfs["a"], server=None)
+    replies = [_Reply(info, "", None) for info in map(server_of, pool.serfs["a"].members.values()) if info is not None]
+    living = [reply.server for reply in replies if reply.server.name == "s"]
+    (found,) = ServersCheck(agent, pool.clock)._leader(living, replies[:1])
+    assert (found.status, found.cause) == ("fail", Cause.NO_LEADER)
+    assert "1 are there, 3 are expected" in found.text
+    assert "bring back t, u" in found.fix
