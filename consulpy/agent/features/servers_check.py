@@ -78,6 +78,11 @@ class ServersCheck:
         said = [each.leader for each in replies if each.leader is not None]
         if self._agent.server is not None:
             said.append(self._agent.server.leader_address)
+        rivals = self._rivals(servers, replies)
+        if len(rivals) > 1:
+            text = f"{' and '.join(rivals)} were each started to lead alone (bootstrap), and each leads."
+            fix = f"keep one of them; start the others anew with an empty data_dir and without bootstrap: {rivals[-1]}"
+            return [Finding("leader", "fail", Cause.TWO_BOOTSTRAPPED, text, fix)]
         leader = next((each for each in said if each), "")
         if leader:
             return [Finding.passed("leader", f"The leader is {leader}.")]
@@ -88,7 +93,7 @@ class ServersCheck:
         wanted = f", {expect} are expected (bootstrap_expect)" if expect else ""
         text = f"The servers have no leader: {len(servers)} are there{wanted}."
         failed = [server_of(member) for member in self._agent.lan.members.values() if member.status is Status.FAILED]
-        gone = [server.name for server in failed if server is not None]
+        gone = sorted(server.name for server in failed if server is not None)
         if gone:
             fix = f"bring back {', '.join(gone)}, or recover the quorum (raft/peers.json)"
         elif expect > len(servers):
@@ -96,6 +101,13 @@ class ServersCheck:
         else:
             fix = "bring back the servers that are gone, or recover the quorum (raft/peers.json)"
         return [Finding("leader", "fail", Cause.NO_LEADER, text, fix)]
+
+    def _rivals(self, servers: list[ServerInfo], replies: list[_Reply]) -> list[str]:
+        """The servers that were started to lead alone, and say that they lead."""
+        leaders = {each.server.name: each.leader for each in replies}
+        if self._agent.server is not None:
+            leaders[self._agent.node_name] = self._agent.server.leader_address
+        return [each.name for each in servers if each.bootstrap and leaders.get(each.name) == each.rpc_address]
 
     async def _ask(self, server: ServerInfo) -> _Reply:
         why = await self._opens(server)

@@ -145,3 +145,21 @@ def test_servers_that_failed_are_named_where_the_quorum_is_lost() -> None:
     assert (found.status, found.cause) == ("fail", Cause.NO_LEADER)
     assert "1 are there, 3 are expected" in found.text
     assert "bring back t, u" in found.fix
+
+
+@pytest.mark.parametrize("both_lead", [False, True])
+def test_two_servers_that_each_lead_alone_are_named_after_they_joined(both_lead: bool) -> None:
+    """Two that were started with `bootstrap` and are of one quorum by now are no fault."""
+    pool = Pool(1)
+    for name, address in (("s", "10.0.0.10"), ("t", "10.0.0.11")):
+        pool.add(name, address, bootstrap=True)
+        pool.join(name, "10.0.0.1")
+    pool.run(5)
+    infos = [server_of(pool.serfs["a"].members[name]) for name in "st"]
+    servers = [info for info in infos if info is not None]
+    leaders = [each.rpc_address if both_lead else servers[0].rpc_address for each in servers]
+    agent: Any = SimpleNamespace(lan=pool.serfs["a"], server=None)
+    replies = [_Reply(info, leader, None) for info, leader in zip(servers, leaders, strict=True)]
+    (found,) = ServersCheck(agent, pool.clock)._leader(servers, replies)
+    assert found.cause is (Cause.TWO_BOOTSTRAPPED if both_lead else Cause.HEALTHY)
+    assert ("s and t" in found.text) == both_lead
