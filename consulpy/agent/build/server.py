@@ -200,7 +200,7 @@ def _make_leader(
     `delays`: lock delays counted by this server before.
     """
     entries = _bootstrap_entries(config)
-    newer = [entry for entry in entries if entry.kind not in KINDS]
+    newer = [entry for entry in entries if _is_newer(entry)]
 
     def leads() -> None:
         ready()
@@ -217,7 +217,7 @@ def _make_leader(
         log=reporter("leader"),
         wall_s=wall_clock(reactor),
         autopilot=_first_autopilot(config.autopilot),
-        bootstrap_entries=[entry for entry in entries if entry.kind in KINDS],
+        bootstrap_entries=[entry for entry in entries if not _is_newer(entry)],
         alone=is_single,
         delays=delays,
         acl=acl_duties(config, log, reactor, server),
@@ -266,6 +266,13 @@ def _authority(config: RuntimeConfig, server: Server) -> CertificateAuthority | 
     from consulpy.agent.build.lazy_authority import LazyAuthority  # only with Connect
 
     return LazyAuthority(config, server)
+
+
+def _is_newer(entry: Entry) -> bool:
+    """Whether servers of 1.8.7 do not know an entry's kind, or a field of it."""
+    from consulpy.structs.newer_config_fields import newer_paths
+
+    return entry.kind not in KINDS or any(newer_paths(entry))
 
 
 async def _bootstrap_newer(server: Server, entries: Sequence[Entry]) -> None:

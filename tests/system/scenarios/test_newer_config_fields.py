@@ -100,3 +100,27 @@ def test_a_real_server_joins_once_there_is_nothing_to_drop(host: Host) -> None:
     eventually(lambda: quorum.value(2, "x"), "and its program reads the log, in which the fields still are")
     eventually(lambda: shown(quorum.url(2, "config/service-resolver/web?stale")) == PLAIN, "as it is now")
     assert quorum.put(2, "after", "x")
+
+
+def test_entries_of_the_configuration_are_written_where_nobody_drops_them(host: Host) -> None:
+    entry = {"kind": "service-defaults", "name": "web", "max_inbound_connections": 5}
+    (host.directory / "entries.json").write_text(json.dumps({"config_entries": {"bootstrap": [entry]}}))
+    quorum = Quorum(host, (OWN, REAL))
+    quorum.start(1, "-bootstrap-expect", "1")
+    eventually(lambda: quorum.put(1, "x", "x"), "the first leads")
+    quorum.start(2, "-hcl", "")
+    eventually(lambda: servers(quorum) == {"n1", "n2"}, "both are servers")
+    quorum.running.pop(1).kill()
+    quorum.start(1, "-config-file", "entries.json")
+    said = "bootstrap config entry service-defaults/web was not written: MaxInboundConnections came after Consul 1.8"
+
+    def own_leads() -> bool:
+        if quorum.leader(seen_by=1) != 1:
+            quorum.running.pop(2).kill()
+            quorum.start(2, "-hcl", "")
+        return quorum.leader(seen_by=1) == 1
+
+    eventually(own_leads, "ours leads, in the end")
+    eventually(lambda: said in quorum.running[1].output, "a line says why")
+    with pytest.raises(ValueError, match="not found"):
+        ask(quorum.url(1, "config/service-defaults/web"))
