@@ -1,6 +1,7 @@
 """The page's pure modules under node's own test runner, and rules that hold for all of the page's files."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,10 @@ HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "consulpy" / "ui" / "static"
 ASSETS = PAGE / "assets"
 OURS = sorted(path for path in ASSETS.rglob("*.js") if "vendor" not in path.parts)
+#: TypeScript's compiler, put there by `tests/peers/tools`.
+TSC = Path(os.environ.get("CONSULPY_TOOLS", "/usr/local/lib/consulpy-peers")) / "ui/node_modules/typescript/bin/tsc"
+CHECK = ("--checkJs", "--allowJs", "--noEmit", "--target", "es2023", "--lib", "es2023,dom,dom.iterable", "--module",
+         "esnext", "--moduleResolution", "bundler")  # fmt: skip
 DEPENDENCIES = (HERE.parents[2] / "docs" / "dependencies.md").read_text()
 
 
@@ -22,6 +27,13 @@ def test_the_modules_do_what_their_tests_say() -> None:
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert re.search(r"^# pass [1-9]", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.skipif(not TSC.exists(), reason="TypeScript is not installed: tests/peers/tools installs it")
+def test_the_types_that_comments_name_are_those_that_are_used() -> None:
+    done = subprocess.run(["node", TSC, *CHECK, *OURS], capture_output=True, text=True, cwd=ASSETS, timeout=120)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith((" ", "vendor/"))]
+    assert lines == [], "\n".join(lines)
 
 
 @pytest.mark.parametrize("path", OURS, ids=[str(path.relative_to(ASSETS)) for path in OURS])

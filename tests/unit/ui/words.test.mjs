@@ -72,3 +72,16 @@ test('what cannot be seen in a text is named once', () => {
   assert.deepEqual(words.hiddenIn('a\u202eb\u202ec\u200b\r\n\td\u001b'), ['[U+202E]', '[U+200B]', '␛']);
   assert.deepEqual(words.hiddenIn('plain\ntext'), []);
 });
+
+test('times of day of the agent are told in the zone of the browser', () => {
+  const zone = process.env.TZ;
+  process.env.TZ = 'America/New_York';
+  try {
+    const winter = Date.UTC(2026, 10, 29, 12);
+    assert.equal(words.localTimes('dead (since 03:12:41Z, 13:00:00Z)', winter), 'dead (since 22:12:41, 08:00:00)');
+    assert.equal(words.localTimes('at 2026-11-29T03:12:41Z, 127.0.0.1:8301', winter), 'at 2026-11-29T03:12:41Z, 127.0.0.1:8301');
+  } finally {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  }
+});

@@ -104,7 +104,7 @@ export function withQuery(path, parameters) {
 /**
  * Read.
  * @param {string} path under /v1
- * @param {{index?: number, wait?: string, stale?: boolean, signal?: AbortSignal}} options
+ * @param {{index?: number, wait?: string, stale?: boolean, signal?: AbortSignal, patienceMs?: number}} options
  * @returns what the answer says: `body`, `text`, `index` (null if it has none), `knownLeader`, `lastContactMs`, `arrived`,
  *   `isFiltered` (the token may not read all of it), `defaultPolicy` (of ACLs: '' where the agent does not tell)
  */

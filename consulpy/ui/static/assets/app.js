@@ -43,13 +43,13 @@ class App {
 
   /** Who leads the view's datacenter. A blocking query does not end when the leader is lost, so this is asked beside it. */
   _watchLeader(dc) {
-    if (this.leader?.dc === dc) return;
+    if (this._leaderDc === dc) return;
     this.leader?.stop();
     this.leader = new Feed(withQuery('/v1/status/leader', { dc }), outside, { patienceMs: 10000 }, () => {
       if (this.isLeaderless && this.view?.route.dc === dc) this.view.leaderLost();
       return this.schedule();
     });
-    this.leader.dc = dc;
+    this._leaderDc = dc;
     if (dc && !document.hidden) this.leader.start();
   }
 
@@ -65,7 +65,7 @@ class App {
       this.leader.stop();
     } else {
       this.view?.start();
-      if (this.leader.dc) this.leader.start();
+      if (this._leaderDc) this.leader.start();
     }
   }
 
@@ -151,7 +151,7 @@ class App {
   reload() {
     this.self.again();
     this.datacenters.again();
-    if (this.leader.dc) this.leader.again();
+    if (this._leaderDc) this.leader.again();
     this._arrive(false);
   }
 
@@ -214,7 +214,7 @@ class App {
   }
 
   _clicked(event) {
-    const menu = document.querySelector('details.more[open]');
+    const menu = /** @type {HTMLDetailsElement | null} */ (document.querySelector('details.more[open]'));
     if (menu && !menu.contains(event.target)) menu.open = false;
     const anchor = event.target.closest?.('a[href]');
     if (

@@ -11,7 +11,7 @@ export function ask({ title, body, danger, typed = '', cancel = 'Cancel' }) {
   dialog.setAttribute('role', 'alertdialog');
   dialog.setAttribute('aria-labelledby', 'dialog-title');
   dialog.setAttribute('aria-describedby', 'dialog-body');
-  const opener = document.activeElement;
+  const opener = /** @type {HTMLElement | null} */ (document.activeElement);
   return new Promise((resolve) => {
     const end = (answer) => {
       dialog.close();
@@ -49,7 +49,7 @@ export function ask({ title, body, danger, typed = '', cancel = 'Cancel' }) {
 export function tell(title, body) {
   const dialog = document.createElement('dialog');
   dialog.setAttribute('aria-labelledby', 'dialog-title');
-  const opener = document.activeElement;
+  const opener = /** @type {HTMLElement | null} */ (document.activeElement);
   const end = () => {
     dialog.remove();
     opener?.focus?.();

@@ -37,13 +37,14 @@ export function listen(app) {
   let goUntilMs = 0;
   document.addEventListener('keydown', (event) => {
     if (!app.settings.hasKeys || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (event.target.closest?.('input, textarea, select, dialog, [contenteditable]')) return;
+    const target = /** @type {Element} */ (event.target);
+    if (target.closest?.('input, textarea, select, dialog, [contenteditable]')) return;
     const isGoing = performance.now() < goUntilMs;
     goUntilMs = event.key === 'g' && !isGoing ? performance.now() + GO_WITHIN_MS : 0;
     const found = meaning(event.key, isGoing);
     if (!found) return;
     event.preventDefault();
-    if (found === 'filter') document.querySelector('[data-filter]')?.focus();
+    if (found === 'filter') /** @type {HTMLElement | null} */ (document.querySelector('[data-filter]'))?.focus();
     else if (found === 'help')
       tell(
         'Keys',
@@ -57,5 +58,5 @@ export function listen(app) {
 function turn(step) {
   const links = [...document.querySelectorAll('nav.tabs a')];
   const now = links.findIndex((each) => each.getAttribute('aria-current') === 'page');
-  links[now + step]?.click();
+  /** @type {HTMLElement | undefined} */ (links[now + step])?.click();
 }

@@ -86,7 +86,7 @@ function services(rest) {
  * What an address means.
  * @param {string} pathname the address's path without the content path, percent-encoded
  * @param {URLSearchParams} query
- * @returns {{page: string, dc: string, section: string, query: URLSearchParams}} page '' means: go to the overview
+ * @returns {{page: string, dc: string, section: string, query: URLSearchParams, [more: string]: any}} page '' means: go to the overview
  */
 export function parse(pathname, query = new URLSearchParams()) {
   const [dc = '', section = '', ...rest] = pathname.split('/').map(decode);

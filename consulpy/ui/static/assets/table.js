@@ -19,7 +19,7 @@ export class Table {
   /**
    * @param view the view that it is in
    * @param {{name: string, one: string, many?: string, columns: Array, states?: string[], placeholder?: string,
-   *   empty: Function, order?: Function}} how `columns`: `{id, title, cell(row, tabindex), sort?}`; `states`: the buttons;
+   *   kind?: string, empty: () => any, order?: (a: any, b: any) => number}} how `columns`: `{id, title, cell(row, tabindex), sort?}`; `states`: the buttons;
    *   `order`: compares rows where nothing else is asked for
    */
   constructor(view, how) {
@@ -163,8 +163,9 @@ export class Table {
     if (!row) return;
     this._focus = row.key;
     this.view.drawNow();
-    const element = [...this._body.children].find((each) => each.dataset.key === row.key);
-    element?.querySelector('a, button, input')?.focus({ preventScroll: true });
+    const rows = /** @type {HTMLElement[]} */ ([...this._body.children]);
+    const element = rows.find((each) => each.dataset.key === row.key);
+    /** @type {HTMLElement | null | undefined} */ (element?.querySelector('a, button, input'))?.focus({ preventScroll: true });
     element?.scrollIntoView({ block: 'nearest' });
     this._scrolled();
   }

@@ -27,6 +27,7 @@ export class View {
     this.isBusy = false;
     this.failed = null;
     this._stops = [];
+    this._memos = new Map();
     this._announced = { at: -ANNOUNCE_MS, sum: 0, timer: 0 };
     for (const [name, how] of Object.entries(page.feeds?.(route, app) ?? {})) this.add(name, how);
     page.start?.(this);
@@ -74,7 +75,7 @@ export class View {
 
   /** A value that is computed anew only when one of the `versions` has changed. */
   memo(name, versions, make) {
-    const kept = (this._memos ??= new Map()).get(name);
+    const kept = this._memos.get(name);
     if (
       kept &&
       kept.versions.every((each, at) => Object.is(each, versions[at])) &&

@@ -26,6 +26,7 @@ function afterFlap(events, begin) {
 /**
  * The timeline for a list, newest first; many flaps in a row are one entry with `times` and `until`.
  * @param {Array<{At: number, What: string, Peer?: string, Detail?: string}>} events oldest first, `At` in seconds since 1970
+ * @returns {Array<{At: number, What: string, Peer?: string, Detail?: string, times?: number, until?: number, peers?: string[]}>}
  */
 export function folded(events) {
   const lines = [];

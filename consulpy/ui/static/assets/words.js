@@ -92,6 +92,12 @@ export const clockTime = (ms) => {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 };
 
+/** A text of the agent with its times of day, `03:12:41Z`, in this browser's zone. `nowMs`: a moment of about that day. */
+export const localTimes = (text, nowMs = Date.now()) =>
+  String(text ?? '').replace(/(?<![\d:T])(\d\d):(\d\d):(\d\d)Z/g, (_, hours, minutes, seconds) =>
+    clockTime(new Date(nowMs).setUTCHours(Number(hours), Number(minutes), Number(seconds))),
+  );
+
 /** Date and time in this browser's zone: `2024-05-01 03:12:41`. */
 export const dateTime = (ms) => {
   const at = new Date(ms);

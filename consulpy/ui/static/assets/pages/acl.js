@@ -27,7 +27,7 @@ const isDirty = (state) => isChanged(state.draft, state.opened);
 
 async function store(view) {
   const { route, state } = view;
-  let made = null;
+  let made = /** @type {any} */ (null);
   const done = await view.act(`The ${KINDS[route.kind].one} was saved`, async () => {
     const sent = { ...state.draft };
     made = await send(

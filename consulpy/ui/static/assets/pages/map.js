@@ -51,6 +51,7 @@ function picture(coordinates, from, width) {
   if (left === right && top === bottom)
     return note('The coordinates of all nodes are the same so far: there is no picture of them.');
   const scale = Math.min((width - 2 * EDGE) / (right - left), (height - 2 * EDGE) / (bottom - top));
+  /** @type {(point: number[]) => number[]} */
   const place = ([x, y]) => [
     width / 2 + (x - (left + right) / 2) * scale,
     height / 2 + (y - (top + bottom) / 2) * scale,

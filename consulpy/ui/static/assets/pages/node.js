@@ -26,7 +26,7 @@ import { byName } from '../list.js';
 import { role, version } from '../members.js';
 import { milliseconds, nearest } from '../map.js';
 import { sentence } from '../why.js';
-import { MEMBER, checkState, hostPort, rank, shellWord, visible, worst } from '../words.js';
+import { MEMBER, checkState, hostPort, localTimes, rank, shellWord, visible, worst } from '../words.js';
 
 const catalogPath = (route) => nodePath(route.name, route.dc);
 const timelinePath = (route) => `/v1/agent/timeline/${encodeURIComponent(route.name)}`;
@@ -55,8 +55,8 @@ function whyFailed(view, word) {
     ${said ? html`<p class="why">${name(said)}</p>` : nothing}
     ${
       verdict && !(isWell && verdict.cause === 'healthy')
-        ? html`<p class="why"><span class="tag">${verdict.cause}</span> ${name(verdict.text)}</p>
-          ${verdict.evidence?.length ? html`<details><summary>What was seen</summary><ul>${verdict.evidence.map((each) => html`<li>${name(each)}</li>`)}</ul></details>` : nothing}`
+        ? html`<p class="why"><span class="tag">${verdict.cause}</span> ${name(localTimes(verdict.text))}</p>
+          ${verdict.evidence?.length ? html`<details><summary>What was seen</summary><ul>${verdict.evidence.map((each) => html`<li>${name(localTimes(each))}</li>`)}</ul></details>` : nothing}`
         : nothing
     }
     <h2>Timeline</h2>
