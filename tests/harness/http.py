@@ -63,6 +63,7 @@ class Pool:
     def __init__(self, *members: Member) -> None:
         self.membership = Membership("agent-one", 300.0, lambda _event: None)
         self.members = self.membership.members
+        self.tags = {"role": "consul"}
         self.members.update({each.name: each for each in members})
         self.on_user_event: Any = lambda name, payload, ltime: None
         self._ltime = 1

@@ -13,6 +13,7 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ, WRITE, Level
 from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.errors import PermissionDenied, RPCError
+from consulpy.http.api.keyring_request import keyring_request
 from consulpy.http.api.params import refuse_namespaces, refuse_segments
 from consulpy.http.api.routing import Request, Response
 from consulpy.local.api import check_maintenance, check_update
@@ -34,12 +35,12 @@ After = Callable[[Authorizer, "AgentInterface", Response], Response]
 class Rights:
     """The rights of an endpoint. `before` raises `Denied`; `after` filters the response.
 
-    `before_token(request)`: raises `RPCError` for what counts before a token that does not exist.
+    `before_token(agent, request)`: raises `RPCError` for what counts before a token that does not exist.
     """
 
     before: Before | None = None
     after: After | None = None
-    before_token: Callable[[Request], None] | None = None
+    before_token: Callable[["AgentInterface", Request], Any] | None = None
 
     @property
     def is_checked_here(self) -> bool:
@@ -49,6 +50,10 @@ class Rights:
 
 #: Checked by the servers, or requires nothing.
 SERVERS: Final = Rights()
+
+
+def _request_only(check: Callable[[Request], None]) -> Callable[["AgentInterface", Request], None]:
+    return lambda _agent, request: check(request)
 
 
 def _agent(level: Level) -> Rights:
@@ -70,7 +75,7 @@ def _keyring(level: Level, text: str) -> Rights:
         if not authorizer.allows("keyring", "", level):
             raise RPCError(text)
 
-    return Rights(before)
+    return Rights(before, before_token=keyring_request)
 
 
 # -- services and checks
@@ -219,17 +224,17 @@ def _check_check_body(request: Request) -> None:
     check_definition(check_from_body(request.body))
 
 
-def _require_id(text: str) -> Callable[[Request], None]:
+def _require_id(text: str) -> Callable[["AgentInterface", Request], None]:
     """Checks that the path names something; `text`: the error."""
 
-    def check(request: Request) -> None:
+    def check(_agent: "AgentInterface", request: Request) -> None:
         if not request.tail:
             raise RPCError(text)
 
     return check
 
 
-_MAINTENANCE: Final = Rights(_own_node, before_token=lambda request: check_maintenance(request.query.first()))
+_MAINTENANCE: Final = Rights(_own_node, before_token=lambda _agent, request: check_maintenance(request.query.first()))
 _TTL_CHECK: Final = Rights(_known_check)
 _READS_KEYRING: Final = _keyring(READ, "Reading keyring denied by ACLs")
 _CHANGES_KEYRING: Final = _keyring(WRITE, "Modifying keyring denied due to ACLs")
@@ -242,7 +247,7 @@ _LOCAL: Final[dict[tuple[str, str], Rights]] = {
     ("GET", "/v1/agent/metrics/stream"): _agent(READ),
     ("GET", "/v1/agent/monitor"): _agent(READ),
     ("GET", "/v1/agent/host"): _operator(READ),
-    ("GET", "/v1/agent/members"): Rights(after=_filter_members, before_token=refuse_segments),
+    ("GET", "/v1/agent/members"): Rights(after=_filter_members, before_token=_request_only(refuse_segments)),
     ("GET", "/v1/agent/timeline"): Rights(after=_filter_members),
     ("GET", "/v1/agent/timeline/"): Rights(_timeline),
     ("GET", "/v1/agent/doctor"): _agent(READ),
@@ -253,12 +258,12 @@ _LOCAL: Final[dict[tuple[str, str], Rights]] = {
     ("PUT", "/v1/agent/token/"): _agent(WRITE),
     ("PUT", "/v1/agent/force-leave/"): _operator(WRITE),
     ("PUT", "/v1/agent/maintenance"): _MAINTENANCE,
-    ("GET", "/v1/agent/services"): Rights(after=_filter_services, before_token=refuse_namespaces),
+    ("GET", "/v1/agent/services"): Rights(after=_filter_services, before_token=_request_only(refuse_namespaces)),
     ("GET", "/v1/agent/service/"): Rights(_read_known_service, _check_service),
-    ("PUT", "/v1/agent/service/register"): Rights(_register_service, before_token=_check_service_body),
+    ("PUT", "/v1/agent/service/register"): Rights(_register_service, before_token=_request_only(_check_service_body)),
     ("PUT", "/v1/agent/service/deregister/"): Rights(_known_service),
     ("PUT", "/v1/agent/service/maintenance/"): Rights(
-        _known_service, before_token=lambda request: check_maintenance(request.query.first(), request.tail)
+        _known_service, before_token=lambda _agent, request: check_maintenance(request.query.first(), request.tail)
     ),
     ("GET", "/v1/agent/health/service/id/"): Rights(
         _read_known_service, before_token=_require_id("Bad request: Missing serviceID")
@@ -266,13 +271,15 @@ _LOCAL: Final[dict[tuple[str, str], Rights]] = {
     ("GET", "/v1/agent/health/service/name/"): Rights(
         _read_named_service, before_token=_require_id("Bad request: Missing service Name")
     ),
-    ("GET", "/v1/agent/checks"): Rights(after=_filter_checks, before_token=refuse_namespaces),
-    ("PUT", "/v1/agent/check/register"): Rights(_register_check, before_token=_check_check_body),
+    ("GET", "/v1/agent/checks"): Rights(after=_filter_checks, before_token=_request_only(refuse_namespaces)),
+    ("PUT", "/v1/agent/check/register"): Rights(_register_check, before_token=_request_only(_check_check_body)),
     ("PUT", "/v1/agent/check/deregister/"): Rights(_known_check),
     ("PUT", "/v1/agent/check/pass/"): _TTL_CHECK,
     ("PUT", "/v1/agent/check/warn/"): _TTL_CHECK,
     ("PUT", "/v1/agent/check/fail/"): _TTL_CHECK,
-    ("PUT", "/v1/agent/check/update/"): Rights(_known_check, before_token=lambda request: check_update(request.body)),
+    ("PUT", "/v1/agent/check/update/"): Rights(
+        _known_check, before_token=lambda _agent, request: check_update(request.body)
+    ),
     ("GET", "/v1/event/list"): Rights(after=_filter_events),
     ("GET", "/v1/operator/usage"): _operator(READ),
     ("GET", "/v1/operator/keyring"): _READS_KEYRING,

@@ -181,7 +181,7 @@ class _RequestHandler:
         """The response of the handler, checked and filtered by the rights of the token."""
         agent, secret = self._agent, token(request)
         if rights.before_token is not None:
-            rights.before_token(request)
+            rights.before_token(agent, request)
         identity = await agent.access.identity(secret)
         try:
             if rights.before is not None:

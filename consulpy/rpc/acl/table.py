@@ -41,6 +41,19 @@ def _instances(authorizer: Any, _server: Any, request: Any, reply: Any) -> Any:
     return filter_reply(authorizer, reply)
 
 
+def _batch(field: str) -> After:
+    """The filter of a batch of records of access control: all or none are visible."""
+
+    def apply(authorizer: Any, _server: Any, _request: Any, reply: Any) -> Any:
+        found = getattr(reply, field)
+        if not found or authorizer.allows("acl", "", READ):
+            return reply
+        hidden = {"removed": True} if hasattr(reply, "removed") else {}
+        return type(reply)(meta=reply.meta, **{field: []}, **hidden)
+
+    return apply
+
+
 #: Wants nothing.
 OPEN: Final = Access(is_open=True)
 #: Its reply loses what may not be seen.
@@ -72,21 +85,21 @@ ACCESS: Final[dict[str, Access]] = {
     "ACL.List": _ACL_WRITE,
     "ACL.Login": OPEN,
     "ACL.Logout": OPEN,  # only the token that asks goes
-    "ACL.PolicyBatchRead": _ACL_READ,
+    "ACL.PolicyBatchRead": Access(after=_batch("policies")),
     "ACL.PolicyDelete": _ACL_WRITE,
     "ACL.PolicyList": _ACL_READ,
     "ACL.PolicyRead": _ACL_READ,
     "ACL.PolicyResolve": _ANY_TOKEN,  # those of the token that asks
     "ACL.PolicySet": _ACL_WRITE,
     "ACL.ReplicationStatus": OPEN,
-    "ACL.RoleBatchRead": _ACL_READ,
+    "ACL.RoleBatchRead": Access(after=_batch("roles")),
     "ACL.RoleDelete": _ACL_WRITE,
     "ACL.RoleList": _ACL_READ,
     "ACL.RoleRead": _ACL_READ,
     "ACL.RoleResolve": _ANY_TOKEN,  # those of the token that asks
     "ACL.RoleSet": _ACL_WRITE,
     "ACL.RoleSetTemplated": _ACL_WRITE,
-    "ACL.TokenBatchRead": _ACL_READ,
+    "ACL.TokenBatchRead": Access(after=_batch("tokens")),
     "ACL.TokenClone": _ACL_WRITE,
     "ACL.TokenDelete": _ACL_WRITE,
     "ACL.TokenList": _ACL_READ,

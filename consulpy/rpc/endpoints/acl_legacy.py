@@ -49,9 +49,9 @@ def apply(server: "Server", request: bodies.LegacyRequest) -> Any:
 
 @read("ACL.Get", requests.LegacyReadRequest, requests.LegacyAclsReply)
 def get(server: "Server", request: requests.LegacyReadRequest, watch: WatchSet | None) -> requests.LegacyAclsReply:
-    """One token by its secret, if it is one of the old kind."""
+    """One token by its secret, if it is one of the old kind or a management token of the start."""
     found = server.store.acl.token(request.acl)
-    rows = [old_record(found)] if found is not None and not found.uses_new_fields and not found.policies else None
+    rows = [old_record(found)] if found is not None and not found.uses_new_fields else None
     reply = requests.LegacyAclsReply(acls=rows)
     reply.meta.index = server.store.acl.index(watch, TOKENS)
     return reply

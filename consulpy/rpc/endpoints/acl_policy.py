@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.acl.rules import InvalidRules, parse
 from consulpy.errors import PermissionDenied, RPCError
+from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import check_name, checked_nodes, checked_services, resolved_policies
 from consulpy.rpc.endpoints.acl_newer import after_preparation, builtin_policy, checked_templates
@@ -72,11 +73,18 @@ def policy_batch_read(server: "Server", request: PolicyBatchRequest, watch: Watc
     return reply
 
 
+def _resolving(server: "Server", secret: str, watch: WatchSet | None) -> Token:
+    """The token whose links are asked for. Raises `AclNotFound`: no token at all has none."""
+    if not secret:
+        raise AclNotFound
+    return server.guard.resolve(secret, watch).token
+
+
 @read("ACL.PolicyResolve", PolicyBatchRequest, PolicyBatchReply)
 def policy_resolve(server: "Server", request: PolicyBatchRequest, watch: WatchSet | None) -> PolicyBatchReply:
     """Policies of the token that asks; it may see no others."""
     acl = server.store.acl
-    token = server.guard.resolve(request.options.token, watch).token
+    token = _resolving(server, request.options.token, watch)
     holders: list[Token | Role] = [token]
     holders += [role for link in token.roles or () if (role := acl.roles.get(link.id.lower())) is not None]
     own = {link.id for holder in holders for link in holder.policies or ()}
@@ -170,7 +178,7 @@ def role_batch_read(server: "Server", request: RoleBatchRequest, watch: WatchSet
 @read("ACL.RoleResolve", RoleBatchRequest, RolesReply)
 def role_resolve(server: "Server", request: RoleBatchRequest, watch: WatchSet | None) -> RolesReply:
     """Roles of the token that asks; it may see no others."""
-    token = server.guard.resolve(request.options.token, watch).token
+    token = _resolving(server, request.options.token, watch)
     if not {link.id for link in token.roles or ()}.issuperset(request.role_ids or ()):
         raise PermissionDenied
     return role_batch_read(server, request, watch)

@@ -272,7 +272,7 @@ def token_clone(server: "Server", request: TokenSetRequest) -> Any:
 
 @write("ACL.TokenDelete", TokenDeleteRequest, str)
 def token_delete(server: "Server", request: TokenDeleteRequest) -> Any:
-    """Remove a token, if it is there; the answer is its accessor."""
+    """Remove a token, if it is there; the answer is its accessor, or nothing."""
     accessor = request.token_id
     if not is_uuid(accessor):
         raise RPCError("Accessor ID is missing or an invalid UUID")
@@ -280,7 +280,7 @@ def token_delete(server: "Server", request: TokenDeleteRequest) -> Any:
         raise RPCError("Delete operation not permitted on the anonymous token")
     existing = server.store.acl.token_by_accessor(accessor)
     if existing is None:
-        return accessor
+        return ""
     if existing.secret_id == request.token:
         raise RPCError("Deletion of the request's authorization token is not permitted")
     return server.submit(TokenDelete(TokenBatchDelete([existing.accessor_id]))).addCallback(lambda _: accessor)

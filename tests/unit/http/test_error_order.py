@@ -104,6 +104,22 @@ def test_a_token_may_have_any_bytes(harness: GuardedHarness) -> None:
         assert (answer.status, answer.text) == NOT_FOUND
 
 
+@pytest.mark.parametrize("token", [MASTER, UNKNOWN, ""])
+def test_the_arguments_of_the_keyring_come_before_the_token(harness: GuardedHarness, token: str) -> None:
+    for line, body in (("GET /v1/operator/keyring?relay-factor=9", b""), ("PUT /v1/operator/keyring", {"Key": 5})):
+        assert harness.as_(token, line, body).status == 400
+
+
+@pytest.mark.parametrize("token", [MASTER, UNKNOWN, ""])
+def test_a_client_agent_has_no_keyring_operations(token: str) -> None:
+    harness = GuardedHarness()
+    harness.agent.lan.tags["role"] = "node"
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        answer = harness.as_(token, f"{method} /v1/operator/keyring", {"Key": "k"})
+        assert (answer.status, answer.text) == (500, "keyring operations must run against a server node")
+    assert harness.agent.keys == []
+
+
 def test_the_token_of_one_agent_is_none_for_the_keyring(harness: GuardedHarness) -> None:
     token = "cf000000-0000-0000-0000-00000000a9e7"
     harness.agent.access.tokens.set("agent_master", token)

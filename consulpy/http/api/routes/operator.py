@@ -1,17 +1,14 @@
 """/v1/operator: the quorum, its autopilot, and the gossip keys of all pools."""
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING, Any, Final
 
-from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.http.api.keyring_request import keyring_request
 from consulpy.http.api.params import apply_to_read, apply_to_write, token
 from consulpy.http.api.routing import Request, Response, route
-from consulpy.local.api import parse_bool
 from consulpy.local.shapes import INDEXES
 from consulpy.serf.members import Status
 from consulpy.structs.autopilot_state import AutopilotState, ServerState
@@ -21,58 +18,14 @@ from consulpy.structs.requests import SpecificRequest
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
-_OPERATIONS = {"GET": "list", "POST": "install", "PUT": "use", "DELETE": "remove"}
-_RELAY_MAX: Final = 5
-
-
-@dataclasses.dataclass(slots=True)
-class _Key(Record):
-    """A gossip key, in base64."""
-
-    key: str = ""
-
-
-_KEY: Final = Shape("agent.keyringArgs")
-
 
 async def _keyring(agent: "AgentInterface", request: Request) -> Response:
-    operation, key = _OPERATIONS[request.method], ""
-    if operation != "list":
-        try:
-            key = decode(_Key, loads(request.body), _KEY).key
-        except GoError as error:
-            raise BadRequest(f"Bad request: Request decode failed: {error}") from None
-    relay_factor = _relay_factor(request.query.get("relay-factor"))
-    local_only = _local_only(request)
-    found = await agent.keyring(operation, key, relay_factor, local_only)
-    return Response(found) if operation == "list" else Response()
+    args = keyring_request(agent, request)
+    found = await agent.keyring(args.operation, args.key, args.relay_factor, args.local_only)
+    return Response(found) if args.operation == "list" else Response()
 
 
-def _local_only(request: Request) -> bool:
-    """`?local-only`: without the WAN pool; for lists only."""
-    text = request.query.get("local-only")
-    value = parse_bool(text) if text else False
-    if value is None:
-        fault = f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax"
-        raise BadRequest(f"Bad request: Error parsing local-only: {fault}")
-    if value and request.method != "GET":
-        raise BadRequest("Bad request: Invalid use of local-only: local-only can only be set for list requests")
-    return value
-
-
-def _relay_factor(text: str) -> int:
-    """`?relay-factor`: the number of members that relay each reply."""
-    if not text:
-        return 0
-    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
-        fault = f"strconv.Atoi: parsing {quoted(text)}: invalid syntax"
-        raise BadRequest(f"Bad request: Error parsing relay factor: {fault}")
-    if not 0 <= int(text) <= _RELAY_MAX:
-        raise BadRequest("Bad request: Invalid relay-factor: Relay factor must be in range: [0, 5]")
-    return int(text)
-
-
-for _method in _OPERATIONS:
+for _method in ("GET", "POST", "PUT", "DELETE"):
     route(_method, "/v1/operator/keyring")(_keyring)
 
 

@@ -1,0 +1,77 @@
+"""The arguments of `/v1/operator/keyring`, which Consul reads before it looks at the token."""
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Final
+
+from consulpy.codec.record import Record
+from consulpy.errors import BadRequest, RPCError
+from consulpy.filter.literals import quoted
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.http.api.routing import Request
+from consulpy.local.api import parse_bool
+
+if TYPE_CHECKING:
+    from consulpy.http.api.agent import AgentInterface
+
+_OPERATIONS: Final = {"GET": "list", "POST": "install", "PUT": "use", "DELETE": "remove"}
+_RELAY_MAX: Final = 5
+
+
+@dataclasses.dataclass(slots=True)
+class _Key(Record):
+    """A gossip key, in base64."""
+
+    key: str = ""
+
+
+_KEY: Final = Shape("agent.keyringArgs")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeyringRequest:
+    """A key operation ("list", "install", "use", "remove"). `local_only`: not in the WAN pool."""
+
+    operation: str
+    key: str
+    relay_factor: int
+    local_only: bool
+
+
+def keyring_request(agent: "AgentInterface", request: Request) -> KeyringRequest:
+    """Read the arguments. Raises `BadRequest`, and `RPCError` at a client agent, which has no key operations."""
+    operation, key = _OPERATIONS[request.method], ""
+    if operation != "list":
+        try:
+            key = decode(_Key, loads(request.body), _KEY).key
+        except GoError as error:
+            raise BadRequest(f"Bad request: Request decode failed: {error}") from None
+    relay_factor = _relay_factor(request.query.get("relay-factor"))
+    found = KeyringRequest(operation, key, relay_factor, _local_only(request))
+    if agent.lan.tags.get("role") == "node":
+        raise RPCError("keyring operations must run against a server node")
+    return found
+
+
+def _local_only(request: Request) -> bool:
+    """`?local-only`: without the WAN pool; for lists only."""
+    text = request.query.get("local-only")
+    value = parse_bool(text) if text else False
+    if value is None:
+        fault = f"strconv.ParseBool: parsing {quoted(text)}: invalid syntax"
+        raise BadRequest(f"Bad request: Error parsing local-only: {fault}")
+    if value and request.method != "GET":
+        raise BadRequest("Bad request: Invalid use of local-only: local-only can only be set for list requests")
+    return value
+
+
+def _relay_factor(text: str) -> int:
+    """`?relay-factor`: the number of members that relay each reply."""
+    if not text:
+        return 0
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+        fault = f"strconv.Atoi: parsing {quoted(text)}: invalid syntax"
+        raise BadRequest(f"Bad request: Error parsing relay factor: {fault}")
+    if not 0 <= int(text) <= _RELAY_MAX:
+        raise BadRequest("Bad request: Invalid relay-factor: Relay factor must be in range: [0, 5]")
+    return int(text)
