@@ -52,7 +52,8 @@ def complete(
     if proxy.local_service_port == 0 and parent.port > 0:
         proxy.local_service_port = parent.port
     proxy.local_service_address = proxy.local_service_address or _LOOPBACK
-    service.port = service.port or _port(service.id, services, ports)
+    if service.port < 1:
+        service.port = _port(service.id, services, ports)
     sidecar.token = sidecar.token or definition.token
     sidecar.checks = sidecar.checks or [
         CheckType(name="Connect Sidecar Listening", tcp=f"{_LOOPBACK}:{service.port}", interval=10_000_000_000),

@@ -5,9 +5,9 @@ from ipaddress import ip_address
 from typing import Final
 
 from consulpy.connect.central_merge import CONNECT_PROXY
+from consulpy.connect.proxy_validation import errors_of
 from consulpy.errors import BadRequest
 from consulpy.gocompat.multierror import format_errors
-from consulpy.local.proxy_validation import errors_of
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.metadata import metadata_error
@@ -53,7 +53,7 @@ def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> No
         check_type(kind)
     # Consul validates no sidecar, whose sync then fails for ever: here one from the API is, unless it is no proxy
     if not service.locally_registered_as_sidecar or (from_api and service.kind == CONNECT_PROXY):
-        errors = errors_of(definition)
+        errors = errors_of(service, has_sidecar=definition.sidecar is not None, default_type="service")
         if errors:
             raise BadRequest(format_errors(errors))
 

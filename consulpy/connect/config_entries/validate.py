@@ -39,6 +39,7 @@ _META_KEY_MAX: Final = 128
 _META_VALUE_MAX: Final = 512
 #: Deepest nesting of the free settings of proxies: deeper ones overflow the stacks of programs that read them.
 DEPTH_MAX: Final = 64
+_ENDS_SERVERS: Final = "this would end every Consul server that reads it"
 
 
 def validate(entry: Any) -> None:
@@ -86,21 +87,21 @@ def meta_errors(meta: dict[str, str]) -> Iterator[str]:
         yield format_errors(wrong)
 
 
-def free_settings_errors(value: Any, where: str, depth: int = 0) -> Iterator[str]:
+def free_settings_errors(value: Any, where: str, depth: int = 0, why: str = _ENDS_SERVERS) -> Iterator[str]:
     """Errors of settings without a schema.
 
     Consul takes a null in them, and every server that applies it ends, at each start again; here it is refused.
     """
     if value is None:
-        yield f"{where} is null: this would end every Consul server that reads it; leave the key out"
+        yield f"{where} is null: {why}; leave the key out"
     elif depth > DEPTH_MAX:
         yield f"{where} is nested deeper than {DEPTH_MAX} levels"
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield from free_settings_errors(each, f"{where}.{key}", depth + 1)
+            yield from free_settings_errors(each, f"{where}.{key}", depth + 1, why)
     elif isinstance(value, list):
         for number, each in enumerate(value):
-            yield from free_settings_errors(each, f"{where}[{number}]", depth + 1)
+            yield from free_settings_errors(each, f"{where}[{number}]", depth + 1, why)
 
 
 def _splitter_errors(entry: ServiceSplitter) -> Iterator[str]:

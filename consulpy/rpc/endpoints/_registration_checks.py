@@ -68,14 +68,14 @@ def checked_service(service: NodeService) -> NodeService:
         service = dataclasses.replace(service, id=service.service)
     if service.id and not service.service:
         raise RPCError("Must provide service name with ID")
+    faults = _faults(service)
+    if faults:
+        raise RPCError(format_errors(faults))
     if service.address in _ANY_ADDRESSES:
         raise RPCError("Invalid service address")
     weights = service.weights
     if weights and not (1 <= weights.passing <= _WEIGHT_MAX and 0 <= weights.warning <= _WEIGHT_MAX):
         service = dataclasses.replace(service, weights=None)  # default: 1
-    faults = _faults(service)
-    if faults:
-        raise RPCError(format_errors(faults))
     return service
 
 
@@ -98,17 +98,11 @@ def meta_fault(service: NodeService, node: str) -> str:
 
 def _faults(service: NodeService) -> list[str]:
     """The errors of a proxy or gateway."""
-    faults = []
-    if service.kind == "connect-proxy":
-        if not service.proxy.destination_service_name.strip():
-            faults.append("Proxy.DestinationServiceName must be non-empty for Connect proxy services")
-        if not service.port:
-            faults.append("Port must be set for a Connect proxy")
-        if service.connect.native:
-            faults.append("A Proxy cannot also be Connect Native, only typical services")
-    elif service.kind == "mesh-gateway" and not service.port:
-        faults.append("Port must be non-zero for a mesh-gateway")
-    return faults
+    if not service.kind:
+        return []
+    from consulpy.connect.proxy_validation import errors_of  # not needed to start
+
+    return errors_of(service)
 
 
 def _filled_check(check: HealthCheck, node: str) -> HealthCheck:

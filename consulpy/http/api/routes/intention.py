@@ -111,10 +111,11 @@ async def delete(agent: "AgentInterface", request: Request) -> Response:
 
 
 def _parameter(request: Request, name: str) -> str:
-    value = request.query.get(name)
-    if not value:
+    """A parameter that is there once; it may be empty."""
+    values = request.query.all(name)
+    if len(values) != 1:
         raise RPCError(f"required query parameter '{name}' not set")
-    return value
+    return values[0]
 
 
 def _named(text: str, parameter: str = "name") -> MatchEntry:
@@ -131,10 +132,9 @@ def _named(text: str, parameter: str = "name") -> MatchEntry:
 async def match(agent: "AgentInterface", request: Request) -> Response:
     """The intentions with these names as source or destination."""
     apply_to_read(agent, request, SpecificRequest())  # its errors come first
-    for each in ("by", "name"):
-        if each not in request.query:
-            raise RPCError(f"required query parameter '{each}' not set")
-    side, names = request.query.get("by"), request.query.all("name")
+    side, names = _parameter(request, "by"), request.query.all("name")
+    if not names:
+        raise RPCError("required query parameter 'name' not set")
     if side not in ("source", "destination"):
         raise RPCError("'by' parameter must be one of 'source' or 'destination'")
     query = IntentionQuery(match=Match(side, [_named(name) for name in names]))

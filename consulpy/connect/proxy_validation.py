@@ -1,42 +1,52 @@
-"""Validation of proxies and gateways, with Consul's error texts (pure; seen with `consul validate`)."""
+"""Validation of proxies and gateways at the agent and in the catalog, with Consul's error texts (seen at both)."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from consulpy.connect.central_merge import CONNECT_PROXY, GATEWAYS
-from consulpy.structs.definition import ServiceDefinition
-from consulpy.structs.service import ExposePath, Upstream
+from consulpy.connect.config_entries.validate import free_settings_errors
+from consulpy.structs.service import ExposePath, NodeService, Upstream
 
 #: The kind of a service that is a Connect proxy.
 _LOOPBACK: Final = "127.0.0.1"
 _PROTOCOLS: Final = ("", "http", "http2")
 
 
-def errors_of(definition: ServiceDefinition) -> list[str]:
-    """The errors of a proxy or a gateway; none for other services."""
-    if definition.service.kind == CONNECT_PROXY:
-        return [*_proxy_errors(definition)]
-    return [*_gateway_errors(definition)] if definition.service.kind in GATEWAYS else []
+#: Why a null in a proxy's settings is refused, which 1.8.7 takes.
+_NO_NULLS: Final = "real Consul agents can't show such a service"
 
 
-def _proxy_errors(definition: ServiceDefinition) -> Iterator[str]:
-    service = definition.service
-    if not service.proxy.destination_service_name:
+def errors_of(service: NodeService, *, has_sidecar: bool = False, default_type: str = "") -> list[str]:
+    """The errors of a proxy or a gateway; none for other services.
+
+    `default_type`: the type of an upstream's destination that has none.
+    """
+    if service.kind == CONNECT_PROXY:
+        return [*_proxy_errors(service, default_type)]
+    return [*_gateway_errors(service, has_sidecar)] if service.kind in GATEWAYS else []
+
+
+def _proxy_errors(service: NodeService, default_type: str) -> Iterator[str]:
+    if not service.proxy.destination_service_name.strip():
         yield "Proxy.DestinationServiceName must be non-empty for Connect proxy services"
     if service.port == 0:
         yield "Port must be set for a Connect proxy"
     if service.connect.native:
         yield "A Proxy cannot also be Connect Native, only typical services"
-    yield from _upstream_errors(service.proxy.upstreams or ())
+    upstreams = service.proxy.upstreams or ()
+    yield from _upstream_errors(upstreams, default_type)
     yield from _path_errors(service.proxy.expose.paths or ())
+    yield from free_settings_errors(service.proxy.config or {}, "Proxy.Config", why=_NO_NULLS)
+    for number, upstream in enumerate(upstreams):
+        yield from free_settings_errors(upstream.config or {}, f"Proxy.Upstreams[{number}].Config", why=_NO_NULLS)
 
 
-def _upstream_errors(upstreams: Iterable[Upstream]) -> Iterator[str]:
+def _upstream_errors(upstreams: Iterable[Upstream], default_type: str) -> Iterator[str]:
     targets: set[str] = set()
     addresses: set[str] = set()
     for upstream in upstreams:
-        kind = upstream.destination_type or "service"
-        if kind not in ("service", "prepared_query"):
+        kind = upstream.destination_type or default_type
+        if kind not in ("", "service", "prepared_query"):
             yield f'unknown upstream destination type: "{kind}"'
             continue
         if not upstream.destination_name:
@@ -77,12 +87,11 @@ def _path_errors(paths: Iterable[ExposePath]) -> Iterator[str]:
             yield f"protocol '{path.protocol}' not supported for path: {path.path}, must be in: [http http2]"
 
 
-def _gateway_errors(definition: ServiceDefinition) -> Iterator[str]:
-    service = definition.service
+def _gateway_errors(service: NodeService, has_sidecar: bool) -> Iterator[str]:
     kind, proxy = service.kind, service.proxy
     if service.port == 0 and kind != "ingress-gateway":
         yield f"Port must be non-zero for a {kind}"
-    if definition.sidecar is not None:
+    if has_sidecar:
         yield f"A {kind} cannot have a sidecar service defined"
     for name, value in (
         ("DestinationServiceName", proxy.destination_service_name),
@@ -93,3 +102,4 @@ def _gateway_errors(definition: ServiceDefinition) -> Iterator[str]:
     ):
         if value:
             yield f"The Proxy.{name} configuration is invalid for a {kind}"
+    yield from free_settings_errors(proxy.config or {}, "Proxy.Config", why=_NO_NULLS)
