@@ -71,25 +71,16 @@ NEWER: Final[dict[str, dict[str, str]]] = {
     "AuthorizationQuestion": _TENANCY,
     "Coordinate": {"Partition": "1.11 Enterprise"},
     # config entries
-    "ServiceDefaults": _ENTRY
-    | {
-        "MutualTLSMode": "1.16",
-        "RateLimits": "1.17",
-    },
-    "ProxyDefaults": _ENTRY
-    | {
-        "FailoverPolicy": "1.16",
-        "PrioritizeByLocality": "1.16",
-        "MutualTLSMode": "1.16",
-    },
+    "ServiceDefaults": _ENTRY | {"RateLimits": "1.17"},
+    "ProxyDefaults": _ENTRY,
     "UpstreamSettings": _TENANCY,
     "ServiceRouter": _ENTRY,
     "RouteDestination": {"Partition": "1.11 Enterprise"},
     "ServiceSplitter": _ENTRY,
     "Split": {"Partition": "1.11 Enterprise"},
-    "ServiceResolver": _ENTRY | {"PrioritizeByLocality": "1.16"},
+    "ServiceResolver": _ENTRY,
     "Redirect": {"Partition": "1.11 Enterprise", "Peer": "1.14", "SamenessGroup": "1.16 Enterprise"},
-    "Failover": {"Targets": "1.14", "Policy": "1.16", "SamenessGroup": "1.16 Enterprise"},
+    "Failover": {"Targets": "1.14", "SamenessGroup": "1.16 Enterprise"},
     "IngressGateway": _ENTRY,
     "IngressService": _TENANCY,
     "TerminatingGateway": _ENTRY,

@@ -16,10 +16,12 @@ from consulpy.gocompat.float32 import shortest
 from consulpy.structs.newer_config_fields import (
     AccessLogs,
     EnvoyExtension,
+    FailoverPolicy,
     HeaderModifiers,
     IngressDefaults,
     IngressServiceTls,
     LoadBalancer,
+    LocalityPriority,
     PassiveHealthCheck,
     SdsConfig,
     ServiceDestination,
@@ -57,6 +59,7 @@ class ServiceDefaults(Entry):
     protocol: str = ""
     mode: str = kept(default="")
     transparent_proxy: TransparentProxy | None = kept()
+    mutual_tls_mode: str = kept("MutualTLSMode", default="")
     mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
     expose: Expose = field(default_factory=Expose)
     external_sni: str = go("ExternalSNI", omit_empty=True, default="")
@@ -79,10 +82,13 @@ class ProxyDefaults(Entry):
     config: dict[str, Any] | None = None
     mode: str = kept(default="")
     transparent_proxy: TransparentProxy | None = kept()
+    mutual_tls_mode: str = kept("MutualTLSMode", default="")
     mesh_gateway: MeshGateway = field(default_factory=MeshGateway)
     expose: Expose = field(default_factory=Expose)
     access_logs: AccessLogs | None = kept()
     envoy_extensions: list[EnvoyExtension] | None = kept()
+    failover_policy: FailoverPolicy | None = kept()
+    prioritize_by_locality: LocalityPriority | None = kept()
     meta: dict[str, str] | None = go(omit_empty=True, default=None)
     create_index: int = 0
     modify_index: int = 0
@@ -229,6 +235,7 @@ class Failover(Record):
     service_subset: str = go(omit_empty=True, default="")
     namespace: str = go(omit_empty=True, default="")
     datacenters: list[str] | None = go(omit_empty=True, default=None)
+    policy: FailoverPolicy | None = kept()
 
 
 @dataclass(slots=True)
@@ -239,6 +246,7 @@ class ServiceResolver(Entry):
     subsets: dict[str, Subset] | None = go(omit_empty=True, default=None)
     redirect: Redirect | None = go(omit_empty=True, default=None)
     failover: dict[str, Failover] | None = go(omit_empty=True, default=None)
+    prioritize_by_locality: LocalityPriority | None = kept()
     connect_timeout: int = go(omit_empty=True, json_as=format_duration_ns, default=0)
     request_timeout: int = kept(json_as=format_duration_ns, default=0)
     load_balancer: LoadBalancer | None = kept()

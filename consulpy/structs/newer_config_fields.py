@@ -199,6 +199,21 @@ class IngressDefaults(Record):
     passive_health_check: PassiveHealthCheck | None = within()
 
 
+@dataclass(slots=True)
+class LocalityPriority(Record):
+    """Whether near instances come first, which is refused: `mode` is "" or none."""
+
+    mode: str = within(default="")
+
+
+@dataclass(slots=True)
+class FailoverPolicy(Record):
+    """The order of failover targets, of which there is the usual one only: `mode` is "" or sequential."""
+
+    mode: str = within(default="")
+    regions: list[str] | None = within()
+
+
 def newer_paths(record: Any, path: str = "") -> Iterator[str]:
     """The paths of all fields in a record that 1.8.7 does not know and that say something."""
     for field in dataclasses.fields(record):
@@ -206,7 +221,7 @@ def newer_paths(record: Any, path: str = "") -> Iterator[str]:
         name = field.metadata.get("go") or camel(field.name)
         where = f"{path}.{name}" if path else name
         if field.metadata.get("is_optional"):
-            if _says_something(value, field.default):
+            if _says_something(value, field.default) and not asks_for_default(name, value):
                 yield where
         elif isinstance(value, Record):
             yield from newer_paths(value, where)
@@ -215,6 +230,13 @@ def newer_paths(record: Any, path: str = "") -> Iterator[str]:
             for key, each in inside:
                 if isinstance(each, Record):
                     yield from newer_paths(each, f"{where}[{key}]")
+
+
+def asks_for_default(name: str, value: Any) -> bool:
+    """Whether a field with a value asks for what is so anyway: then no program loses anything that drops it."""
+    if isinstance(value, LocalityPriority | FailoverPolicy):
+        return newer_fields.is_empty_value(name, value.to_json())
+    return isinstance(value, str) and newer_fields.is_empty_value(name, value)
 
 
 def _says_something(value: Any, default: Any) -> bool:

@@ -3,17 +3,28 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from consulpy.codec.record import Record, attributes
 from consulpy.filter.literals import quoted
+from consulpy.gocompat import newer_fields
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.structs.config_entry import ProxyDefaults, ServiceDefaults, ServiceResolver
+from consulpy.structs.newer_config_fields import asks_for_default
 
 _MODES: Final = ("", "direct", "transparent")
 _POLICIES: Final = ("", "random", "round_robin", "least_request", "ring_hash", "maglev")
 _FIELDS: Final = ("", "header", "cookie", "query_parameter")
 
 
+#: Fields that change which instances answer, or who may ask them: kept while they ask for what is so anyway.
+_DEFAULTS_ONLY: Final = ("mutual_tls_mode", "failover_policy", "prioritize_by_locality", "policy")
+_SINCE: Final = "1.16"
+
+
 def newer_field_errors(entry: Any) -> Iterator[str]:
     """The errors of newer fields of an entry."""
+    yield from _unserved(entry, "")
+    for key, failover in (entry.failover or {}).items() if isinstance(entry, ServiceResolver) else ():
+        yield from _unserved(failover, f"Failover[{key}].")
     if isinstance(entry, ServiceDefaults | ProxyDefaults):
         if entry.mode not in _MODES:
             yield f"invalid proxy mode: {quoted(entry.mode)}"
@@ -24,6 +35,13 @@ def newer_field_errors(entry: Any) -> Iterator[str]:
         yield from _service_errors(entry)
     elif isinstance(entry, ServiceResolver):
         yield from _resolver_errors(entry)
+
+
+def _unserved(record: Record, path: str) -> Iterator[str]:
+    for go_name, attribute in attributes(type(record)).items():
+        value = getattr(record, attribute)
+        if attribute in _DEFAULTS_ONLY and value and not asks_for_default(go_name, value):
+            yield newer_fields.refusal(go_name, path + go_name, _SINCE)
 
 
 def _service_errors(entry: ServiceDefaults) -> Iterator[str]:
