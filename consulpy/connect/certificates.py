@@ -20,8 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connect.keys import NO_PEM, PrivateKey, kind_and_bits, own_hash, public_der
-from consulpy.connect.spiffe import AgentId, ServiceId
+from consulpy.connect.spiffe import AgentId, ServiceId, url_fault
 from consulpy.errors import RPCError
+from consulpy.filter.literals import quoted
 from consulpy.gocompat.time import go_time
 from consulpy.structs.connect_ca import CARoot
 
@@ -120,13 +121,18 @@ def make_authority_request(key: PrivateKey, common_name: str, uri: str) -> str:
 
 def read_request(pem: str) -> x509.CertificateSigningRequest:
     """Parse a certificate signing request and check its signature. Raises `BadCertificate`."""
-    if "-----BEGIN " not in pem:
+    kinds = _BLOCKS.findall(pem)
+    if not kinds or "-----END " not in pem:
         raise BadCertificate(NO_PEM)
+    if kinds[0] != "CERTIFICATE REQUEST":
+        raise BadCertificate("first PEM-block should be CERTIFICATE REQUEST type")
     try:
         request = x509.load_pem_x509_csr(pem.encode("utf-8", "replace"))
         valid = request.is_signature_valid
         kind_and_bits(request.public_key())  # type: ignore[arg-type]
-        subject_names(request)
+        _check_uris(uris_of(subject_names(request)))
+    except BadCertificate:
+        raise
     except Exception as error:  # the library has many kinds; none of them is ours
         raise BadCertificate(f"the certificate signing request can't be read: {_reason(error)}") from None
     if not valid:
@@ -142,6 +148,14 @@ def subject_names(request: x509.CertificateSigningRequest) -> list[x509.GeneralN
 def uris_of(names: Iterable[x509.GeneralName]) -> list[str]:
     """The URIs among the names."""
     return [each.value for each in names if isinstance(each, x509.UniformResourceIdentifier)]
+
+
+def _check_uris(uris: Iterable[str]) -> None:
+    """Refuse what Go can't parse: no real agent could read the certificate."""
+    for uri in uris:
+        fault = url_fault(uri)
+        if fault:
+            raise BadCertificate(f"x509: cannot parse URI {quoted(uri)}: parse {quoted(uri)}: {fault}")
 
 
 def needed_uris(names: Iterable[x509.GeneralName]) -> list[str]:

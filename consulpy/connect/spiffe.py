@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import RPCError
+from consulpy.filter.literals import quoted
 
 #: Characters that Go leaves as they are in the path of a URL.
 _SAFE: Final = "/$&+,:;=@-_.~"
@@ -20,6 +21,11 @@ COMMON_NAME_MAX: Final = 64
 #: Hexadecimal digits of the cluster id that stand in names.
 _SHORT_ID: Final = 8
 DEFAULT_NAMESPACE: Final = "default"
+#: What Go's parser of URLs looks at: escapes that are none, control characters, the scheme, and the host with its port.
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_AUTHORITY: Final = re.compile(r"//([^/?#@]*@)?[A-Za-z0-9._~!$&'()*+,;=%-]*(:[0-9]*)?(?=[/?#]|$)")
 
 
 class BadSpiffeId(RPCError):
@@ -123,3 +129,18 @@ def _plain(name: str) -> str:
 
 def _common_name(name: str, rest: str) -> str:
     return _plain(name)[: max(COMMON_NAME_MAX - len(rest), 0)] + rest
+
+
+def url_fault(uri: str) -> str:
+    """Why Go can't parse a URI, "" if it can; no real agent could read a certificate with it."""
+    escape = _BAD_ESCAPE.search(uri)
+    if escape is not None:
+        return f"invalid URL escape {quoted(escape[0])}"
+    if _CONTROL.search(uri):
+        return "net/url: invalid control character in URL"
+    scheme, colon, rest = uri.partition(":")
+    if colon and not _SCHEME.fullmatch(scheme) and "/" not in scheme:
+        return "missing protocol scheme" if not scheme else "first path segment in URL cannot contain colon"
+    if rest.startswith("//") and not _AUTHORITY.match(rest):
+        return "invalid character in host name"
+    return ""

@@ -8,11 +8,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from consulpy.connect import certificates
 from consulpy.connect.certificates import BadCertificate, Signer
 from consulpy.connect.keys import BadKey, key_pem, kind_and_bits, make_key, read_key
-from consulpy.connect.spiffe import ServiceId
+from consulpy.connect.spiffe import ServiceId, url_fault
 from tests.conftest import VECTORS
 
 HOST = "98359594-3fd1-a06d-86e5-dbcf064a22fd.consul"
@@ -153,6 +154,48 @@ def test_what_is_no_request_is_refused(text: str) -> None:
 def test_a_request_with_a_wrong_signature_is_refused() -> None:
     with pytest.raises(BadCertificate):
         certificates.read_request(broken_signature())
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("spiffe://a/ns/default/dc/dc1/svc/%zz", 'invalid URL escape "%zz"'),
+        ("spiffe://a/svc/%4", 'invalid URL escape "%4"'),
+        ("spiffe://a/svc/x\n", "net/url: invalid control character in URL"),
+        ("::", "missing protocol scheme"),
+        ("http://a b/", "invalid character in host name"),
+        ("http://a:x/", "invalid character in host name"),
+    ],
+)
+def test_a_uri_that_go_cannot_parse_is_refused_wherever_it_stands(uri: str, why: str) -> None:
+    """No real agent could read the certificate."""
+    names = [x509.UniformResourceIdentifier(each) for each in (WEB.uri, uri)]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    request = builder.sign(ec.generate_private_key(ec.SECP256R1()), SHA256())
+    with pytest.raises(BadCertificate, match="x509: cannot parse URI ") as caught:
+        certificates.read_request(request.public_bytes(Encoding.PEM).decode())
+    assert str(caught.value).endswith(f": {why}")
+
+
+def test_other_uris_are_taken() -> None:
+    for uri in (WEB.uri, "spiffe://a/%E2%82%AC", "https://u@a:80/x?y#z", "urn:x:y", "a/b:c", "spiffe://A_b/", ""):
+        assert not url_fault(uri), uri
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("NEW CERTIFICATE REQUEST", "first PEM-block should be CERTIFICATE REQUEST type"),
+        ("CERTIFICATE", "first PEM-block should be CERTIFICATE REQUEST type"),
+    ],
+)
+def test_a_request_is_a_certificate_request(kind: str, why: str) -> None:
+    request = certificates.make_request(make_key(), WEB.uri)
+    with pytest.raises(BadCertificate, match=why):
+        certificates.read_request(request.replace("CERTIFICATE REQUEST", kind))
+    with pytest.raises(BadCertificate, match="no PEM-encoded data found"):
+        certificates.read_request(request[:200])
 
 
 def own_root(
