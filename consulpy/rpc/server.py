@@ -9,8 +9,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred, succeed
+from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, pause
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.metrics.registry import NOTHING, Measures
@@ -292,7 +293,15 @@ class Server:
                 self.metrics.sample("rpc.consistentRead", 1000 * (self.clock.seconds() - began_s))
                 return self._serve(method, request)
 
-            return quorum.confirm().addCallback(confirmed)
+            def lost(failure: Failure) -> "Deferred[Any]":
+                """Nothing was read: the next leader is asked. This server may not know yet that it leads no more."""
+
+                def ask_leader(_: None) -> Any:
+                    return failure if self._is_leader else quorum.forward(method, request)
+
+                return pause(self.clock, 0).addCallback(ask_leader)
+
+            return quorum.confirm().addCallbacks(confirmed, lost)
         return self._serve(method, request, dependencies)
 
     def _answers_stale_reads(self, quorum: Quorum) -> bool:

@@ -31,6 +31,10 @@ class Elsewhere:
         self.leader_address = "127.33.0.2:8300"
         self.last_contact_ns = 0
 
+    def confirm(self) -> "Deferred[None]":
+        self.confirmed: Deferred[None] = Deferred()
+        return self.confirmed
+
     def forward(self, method: Method, request: Record) -> "Deferred[Any]":
         self.asked.append(method.name)
         return succeed(self.reply)
@@ -106,3 +110,34 @@ def test_stale_reads_are_passed_on_until_the_own_state_is_as_new_as_what_was_pas
     follower.store.index = 7
     assert asked(follower, "KVS.List", read) is not elsewhere.reply
     assert elsewhere.asked == ["KVS.List"] * 2
+
+
+@pytest.mark.parametrize("options", [QueryOptions(), QueryOptions(require_consistent=True)])
+def test_a_read_of_a_leader_that_leads_no_more_is_passed_on(options: QueryOptions) -> None:
+    """As after a freeze: it has no lease any more, and a majority has another leader."""
+    clock = Clock()
+    server, elsewhere = make_server(clock), Elsewhere()
+    quorum: Any = elsewhere
+    server.quorum = quorum
+    elsewhere.has_lease = False
+    found: list[Any] = []
+    server.handle(METHODS["KVS.Get"], KeyRequest(datacenter="dc1", key="a", options=options)).addBoth(found.append)
+    elsewhere.confirmed.errback(RPCError("node is not the leader"))
+    server.is_leader = False
+    clock.advance(0)
+    assert found == ["passed on"]
+    assert elsewhere.asked == ["KVS.Get"]
+
+
+def test_a_leader_that_cannot_confirm_its_lead_says_so(elsewhere: Elsewhere) -> None:
+    clock = Clock()
+    server = make_server(clock)
+    quorum: Any = elsewhere
+    server.quorum = quorum
+    elsewhere.has_lease = False
+    found: list[Any] = []
+    server.handle(METHODS["KVS.Get"], KeyRequest(datacenter="dc1", key="a")).addBoth(found.append)
+    elsewhere.confirmed.errback(RPCError("node is not the leader"))
+    clock.advance(0)
+    assert "node is not the leader" in str(found[0].value)
+    assert elsewhere.asked == []
