@@ -53,11 +53,11 @@ def identify(exchange: Exchange, at: Address) -> "Deferred[str]":
 
     http = b"GET /v1/status/leader HTTP/1.0\r\nHost: consul\r\n\r\n"
     return gatherResults([ask(http), ask(_RPC), ask(_DNS)], consumeErrors=True).addCallback(
-        lambda answers: _told(*answers)
+        lambda answers: _description(*answers)
     )
 
 
-def _told(http: bytes, rpc: bytes, dns: bytes) -> str:
+def _description(http: bytes, rpc: bytes, dns: bytes) -> str:
     if http.startswith(b"HTTP/"):
         return "HTTP (the API is on 8500 by default)"
     if rpc.startswith(_YAMUX_PONG):

@@ -36,7 +36,7 @@ _NOT_OPENED: Final = (TcpResult.NOT_OPENED, TcpResult.NO_ROUTE, TcpResult.FAILED
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observations:
     """Observations of a member besides its pings. `heard_s`, `heard_from`: the last ping that it sent itself."""
 
     name: str
@@ -186,13 +186,13 @@ class MemberDiagnosis:
         fix = "give this host more CPU and memory, or find what takes them (top, vmstat, the log's slow turns)"
         return Verdict(Cause.SELF_SLOW, text, evidence, fix)
 
-    def _seen(self, member: Member, began_s: float) -> Seen:
+    def _seen(self, member: Member, began_s: float) -> Observations:
         node = self._serf.memberlist.members.by_name.get(member.name)
         record = self._serf.memberlist.evidence.of(member.name)
         failing_since_s = record.failing_since_s if record is not None else None
         heard_s = node.heard_s if node is not None else float("-inf")
         is_new = heard_s > (failing_since_s if failing_since_s is not None else began_s)
-        return Seen(
+        return Observations(
             member.name,
             (member.address, member.port),
             member.status,
@@ -204,7 +204,7 @@ class MemberDiagnosis:
 
     # -- by what came back
 
-    def judge(self, seen: Seen, report: PingReport) -> Verdict:
+    def judge(self, seen: Observations, report: PingReport) -> Verdict:
         """The verdict, by what is known and what came back just now."""
         evidence = self._evidence(seen, report)
         found = _answering(seen, report, self._clock.seconds()) if report.acked else _silent(seen, report)
@@ -216,7 +216,7 @@ class MemberDiagnosis:
         since = "" if cause is Cause.HEALTHY else f" (since {self._moment(seen.since_s)})"
         return Verdict(cause, f"{text}{since}.", [] if cause is Cause.HEALTHY else evidence, fix)
 
-    def _evidence(self, seen: Seen, report: PingReport) -> list[str]:
+    def _evidence(self, seen: Observations, report: PingReport) -> list[str]:
         now = self._moment(self._clock.seconds())
         sightings = seen.evidence.sightings if seen.evidence is not None else ()
         oldest_s = min(seen.since_s, self._clock.seconds() - LATE_WINDOW_S)
@@ -244,7 +244,7 @@ def _names(names: list[str]) -> str:
 _Found = tuple[Cause, str, str]
 
 
-def _answering(seen: Seen, report: PingReport, now_s: float) -> _Found:
+def _answering(seen: Observations, report: PingReport, now_s: float) -> _Found:
     """Pings are answered: too late, too few, or all is well."""
     name, where, record = seen.name, seen.where, seen.evidence
     loss = report.loss
@@ -269,7 +269,7 @@ def _answering(seen: Seen, report: PingReport, now_s: float) -> _Found:
     return Cause.HEALTHY, f"{name} is alive at {where} and answers by UDP within {median_ms:.1f} ms", ""
 
 
-def _silent(seen: Seen, report: PingReport) -> _Found:
+def _silent(seen: Observations, report: PingReport) -> _Found:
     """No ping by UDP is answered: what TCP and the others say."""
     name, where, tcp = seen.name, seen.where, report.tcp
     from_elsewhere = bool(seen.heard_from) and seen.heard_from != seen.at[0]
@@ -313,7 +313,7 @@ def _silent(seen: Seen, report: PingReport) -> _Found:
     return Cause.UNKNOWN, f"{name} at {where} answers no ping by UDP; by TCP it is: {what}", ""
 
 
-def _udp_only_silent(seen: Seen, report: PingReport) -> _Found:
+def _udp_only_silent(seen: Observations, report: PingReport) -> _Found:
     """A ping by TCP was answered, none by UDP."""
     name, where = seen.name, seen.where
     pass_udp = f"let UDP to and from {where} pass (firewall, security group)"

@@ -33,7 +33,7 @@ LOSS_MOST: Final = 0.15
 
 
 @dataclass(slots=True)
-class Own:
+class LocalSide:
     """The side that would join: its datacenter, the members it knows, and whether it `refuses` theirs.
 
     `datacenter` is empty where it does not matter: no agent runs, or the pool is the WAN's.
@@ -59,7 +59,7 @@ class TargetDiagnosis:
     `memberlist`: the side that would join, for its checks; None where no agent runs.
     """
 
-    def __init__(self, observer: Memberlist, clock: Clock, own: Own, memberlist: Memberlist | None) -> None:
+    def __init__(self, observer: Memberlist, clock: Clock, own: LocalSide, memberlist: Memberlist | None) -> None:
         self._observer = observer
         self._memberlist = memberlist
         self._clock = clock

@@ -80,17 +80,17 @@ class ReverseLookup:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class NonexistentName:
     """A name below the domain that cannot exist."""
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class ZoneTransfer:
     """A zone transfer: not implemented."""
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class ExternalName:
     """A name outside the domains, for the recursors."""
 
 
@@ -101,9 +101,9 @@ Lookup = (
     | AddressLookup
     | AuthorityLookup
     | ReverseLookup
-    | Nothing
-    | Transfer
-    | Foreign
+    | NonexistentName
+    | ZoneTransfer
+    | ExternalName
 )
 
 
@@ -115,23 +115,23 @@ def lookup_of(name: str, kind: int, config: DnsConfig) -> Lookup:
             return _in_domain(labels[: -len(domain)], kind, config)
     if labels[-1:] == ("arpa",):
         return ReverseLookup(address_of_reverse(labels))
-    return Foreign()
+    return ExternalName()
 
 
 def _in_domain(labels: tuple[str, ...], kind: int, config: DnsConfig) -> Lookup:
     if kind in (dns.SOA, dns.NS):
         return AuthorityLookup()
     if kind == dns.AXFR:
-        return Transfer()
+        return ZoneTransfer()
     found = _kind_label(labels, kind)
     if found is None:
-        return Nothing()
+        return NonexistentName()
     word, before, after = found
     if word == "addr":
         return _address(before)
     datacenter = _datacenter(after, config.datacenter)
     if not before or datacenter is None:
-        return Nothing()
+        return NonexistentName()
     if word == "node":
         instead = None
         if len(before) > 1 and not after:
@@ -177,15 +177,15 @@ def _service(before: tuple[str, ...], datacenter: str) -> ServiceLookup:
 
 def _address(before: tuple[str, ...]) -> Lookup:
     if len(before) != 1:
-        return Nothing()
+        return NonexistentName()
     size = len(before[0]) // 2
     if size not in _ADDRESS_SIZES:
         return AddressLookup(None)
     try:
         packed = bytes.fromhex(before[0])
     except ValueError:
-        return Nothing()
-    return AddressLookup(ipaddress.ip_address(packed)) if len(packed) == size else Nothing()
+        return NonexistentName()
+    return AddressLookup(ipaddress.ip_address(packed)) if len(packed) == size else NonexistentName()
 
 
 def address_of_reverse(labels: tuple[str, ...]) -> IpAddress | None:

@@ -19,14 +19,14 @@ from consulpy.dns.load_balance import ShuffledAnswer
 from consulpy.dns.question import (
     AddressLookup,
     AuthorityLookup,
-    Foreign,
+    ExternalName,
     Lookup,
     NodeLookup,
-    Nothing,
+    NonexistentName,
     QueryLookup,
     ReverseLookup,
     ServiceLookup,
-    Transfer,
+    ZoneTransfer,
     lookup_of,
 )
 from consulpy.dns.recursor import Recursor
@@ -119,7 +119,7 @@ class Resolver:
         if isinstance(lookup, ServiceLookup):
             is_cacheable = lookup.datacenter == self.config.datacenter and not lookup.connect and not lookup.ingress
             return (SERVICE, lookup.service) if is_cacheable else None
-        return ("", "") if isinstance(lookup, AddressLookup | Transfer | Nothing) else None
+        return ("", "") if isinstance(lookup, AddressLookup | ZoneTransfer | NonexistentName) else None
 
     async def _answer(
         self, question: Question, lookup: Lookup, udp: bool, client: str
@@ -136,9 +136,9 @@ class Resolver:
             return await self._authority(question)
         if isinstance(lookup, ReverseLookup):
             return await self._reverse(question, lookup, udp)
-        if isinstance(lookup, Transfer):
+        if isinstance(lookup, ZoneTransfer):
             return Answer(rcode=dns.ENOTIMP)
-        if isinstance(lookup, Foreign):
+        if isinstance(lookup, ExternalName):
             if not self.config.recursors:
                 return Answer(rcode=dns.EREFUSED, authoritative=False, edns=False)
             return await self._recursor.forward(question, self.config, udp=udp)
@@ -338,7 +338,7 @@ class Resolver:
         `kind`: the type of the client's question.
         """
         lookup = lookup_of(host, dns.ALL_RECORDS, self.config)
-        if isinstance(lookup, Foreign):
+        if isinstance(lookup, ExternalName):
             return await self._recurse(host, kind) if self.config.recursors else []
         if depth > ALIAS_DEPTH_MAX:
             return []

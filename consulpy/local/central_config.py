@@ -59,7 +59,11 @@ class CentralConfig:
         self._rng = rng
         self._token = token
         self._watches: dict[str, _Watch] = {}
-        entries.on_registered, entries.on_removed, entries.settled = self.registered, self.removed, self.settled
+        entries.on_registered, entries.on_removed, entries.defaults_fetched = (
+            self.registered,
+            self.removed,
+            self.defaults_fetched,
+        )
 
     def registered(self, service: NodeService, token: str) -> NodeService:
         """The registration to store: as it came, with the defaults that are known so far."""
@@ -87,9 +91,9 @@ class CentralConfig:
         running, watch.running = watch.running, None
         if running is not None:
             running.cancel()
-        _settle(watch)
+        _first_reply_came(watch)
 
-    def settled(self) -> "Deferred[Any] | None":
+    def defaults_fetched(self) -> "Deferred[Any] | None":
         """Fires when all defaults that are being fetched are merged, or after a while; None: there are none."""
         waiting = [watch.first for watch in self._watches.values() if not watch.first.called]
         if not waiting:
@@ -128,7 +132,7 @@ class CentralConfig:
         new = merged(watch.service, reply)
         if self._entries.service(service_id) not in (None, new):
             self._entries.replace_service(new)
-        _settle(watch)
+        _first_reply_came(watch)
         self._later(watch, PAUSE_S)
 
     def _failed(self, failure: Failure, watch: _Watch) -> None:
@@ -139,7 +143,7 @@ class CentralConfig:
         watch.failures += 1
         pause_s = backoff_s(watch.failures, RETRY_S, RETRY_MAX_S) * self._rng.uniform(0.75, 1.25)
         _log.error("central defaults of {name}: {error}", name=watch.wanted[0], error=failure.value)
-        _settle(watch)
+        _first_reply_came(watch)
         self._later(watch, pause_s)
 
     def _later(self, watch: _Watch, pause_s: float) -> None:
@@ -158,6 +162,6 @@ def _shared(first: "Deferred[None]") -> "Deferred[None]":
     return done
 
 
-def _settle(watch: _Watch) -> None:
+def _first_reply_came(watch: _Watch) -> None:
     if not watch.first.called:
         watch.first.callback(None)

@@ -264,7 +264,7 @@ class OverHttp:
         self._close_connection()
 
 
-class Untouched(OverHttp):
+class SharedAgent(OverHttp):
     """A running agent that is not the tests': only what they made is removed."""
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from consulpy.testing.agent_cluster import Cluster, ClusterMember
-from consulpy.testing.backends import Untouched, start_in_process
+from consulpy.testing.backends import SharedAgent, start_in_process
 from consulpy.testing.consul import Consul
 from consulpy.testing.members import AgentProcess, consulpy_command
 from consulpy.testing.report import LogCollector, log_sections, why_sections
@@ -182,7 +182,7 @@ class _SkippingCluster(Cluster):
         super().partition(name, others)
 
 
-class Elsewhere(Agents):
+class RunningAgents(Agents):
     """An agent that runs and is not the tests' own."""
 
     def __init__(self, url: str) -> None:
@@ -192,7 +192,7 @@ class Elsewhere(Agents):
     def _start(self, config: Mapping[str, Any]) -> Any:
         if config:
             pytest.skip(f"the agent at {self._url} has its own settings: @pytest.mark.consul needs an agent of its own")
-        return Untouched(self._url, None, os.environ.get("CONSUL_HTTP_TOKEN", ""))
+        return SharedAgent(self._url, None, os.environ.get("CONSUL_HTTP_TOKEN", ""))
 
     @contextmanager
     def clean(self) -> Iterator[Consul]:
@@ -222,7 +222,7 @@ def agents_of(how: str, keep_log: Path | None) -> Agents:
     if how == "process":
         return Agents(consulpy_command(), keep_log)
     if how.startswith(("http://", "https://")):
-        return Elsewhere(how)
+        return RunningAgents(how)
     program = shutil.which(how)
     if program is None:
         raise pytest.UsageError(f"--consul: expected inprocess, process, a program or an http:// URL, not {how!r}")

@@ -71,7 +71,7 @@ class _Threaded:
         return _value(results.get())
 
 
-class _Here:
+class _SameThread:
     """A reactor that runs in this very thread: nothing can wait for it."""
 
     def __init__(self, reactor: Any) -> None:
@@ -126,7 +126,7 @@ def loop_of(reactor: Any) -> ReactorLoop:
         return _Threaded(reactor)
     if plugin is not None and sys.modules["greenlet"].getcurrent() is not plugin._instances.gr_twisted:
         return _PytestTwisted(reactor, plugin.blockon)
-    return _Here(reactor)
+    return _SameThread(reactor)
 
 
 def _pytest_twisted() -> Any:
@@ -172,7 +172,7 @@ def coroutine_loop() -> ReactorLoop:
     The program's reactor may run a moment later only (trial, `task.react`).
     """
     reactor = sys.modules.get("twisted.internet.reactor")
-    return reactor_loop() if reactor is None or is_task() else _Here(reactor)
+    return reactor_loop() if reactor is None or is_task() else _SameThread(reactor)
 
 
 def awaitable(loop: ReactorLoop, job: Job) -> Awaitable[Any]:
@@ -208,7 +208,7 @@ def stop_all(loop: ReactorLoop, agents: "Sequence[Agent]") -> None:
     async def stop() -> None:
         await DeferredList([agent.stop() for agent in agents], consumeErrors=True)
 
-    if isinstance(loop, _Here):
+    if isinstance(loop, _SameThread):
         loop.start(stop, lambda _: None)
     else:
         loop.run(stop)

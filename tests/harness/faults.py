@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from consulpy.diagnosis.causes import Verdict
 from consulpy.diagnosis.member import MemberDiagnosis
-from consulpy.diagnosis.target import Own, TargetDiagnosis
+from consulpy.diagnosis.target import LocalSide, TargetDiagnosis
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.delegate import StreamReader
 from consulpy.memberlist.evidence import ExchangeError, ExchangeTimeout, TcpResult
@@ -183,7 +183,7 @@ class Pool:
         """The verdict of an agent about a join."""
         serf = self.serfs[asked]
         living = [member for member in serf.members.values() if member.status is Status.ALIVE]
-        own = Own(asked, "dc1", dict(serf.members), [each.name for each in living if "bootstrap" in each.tags])
+        own = LocalSide(asked, "dc1", dict(serf.members), [each.name for each in living if "bootstrap" in each.tags])
         port = 8302 if (address, 8302) in self.network.hosts else 8301
         host = self.network.host((f"{serf.local_member.address}", 40000))
         observer = Memberlist.observer(serf.memberlist.config, self.clock, Random(self._seed), host)

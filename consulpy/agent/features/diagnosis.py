@@ -12,7 +12,7 @@ from consulpy.agent.process.monotonic import wall_clock
 from consulpy.clock import Clock
 from consulpy.diagnosis.causes import Cause, Finding, Verdict
 from consulpy.diagnosis.member import MemberDiagnosis
-from consulpy.diagnosis.target import Own, TargetDiagnosis
+from consulpy.diagnosis.target import LocalSide, TargetDiagnosis
 from consulpy.errors import ConfigError
 from consulpy.memberlist.machine import Memberlist
 from consulpy.memberlist.member import Address
@@ -44,11 +44,11 @@ def moment(clock: Clock) -> Callable[[float], str]:
     return shown
 
 
-def own_side(serf: Serf, datacenter: str) -> Own:
+def own_side(serf: Serf, datacenter: str) -> LocalSide:
     """The local side of a join into `serf`'s pool, for comparison with the target."""
     living = [member for member in serf.members.values() if member.status is Status.ALIVE]
     leaders = [member.name for member in living if "bootstrap" in member.tags]
-    return Own(serf.local_name, datacenter, dict(serf.members), leaders)
+    return LocalSide(serf.local_name, datacenter, dict(serf.members), leaders)
 
 
 async def explain_target(
@@ -81,7 +81,7 @@ async def explain_target(
     return next(fine, verdicts[0])
 
 
-async def _explain(reactor: Any, memberlist: Memberlist, own: Own, target: Address) -> Verdict:
+async def _explain(reactor: Any, memberlist: Memberlist, own: LocalSide, target: Address) -> Verdict:
     transport = ClientTransport(reactor, "::" if ":" in target[0] else "")
     transport.startService()
     try:

@@ -100,9 +100,9 @@ class CatalogSync:
         being fetched are waited for: the catalog never shows a proxy without them.
         """
         entries = self._entries
-        settled = entries.settled()
-        if settled is not None:
-            await settled
+        fetching = entries.defaults_fetched()
+        if fetching is not None:
+            await fetching
         refused: list[RPCError] = []
         services, checks = entries.services_out_of_sync(), entries.checks_out_of_sync()
         named = [f"service {name}" for name in services] + [f"check {name}" for name in checks]

@@ -80,7 +80,7 @@ class Entries:
         self.on_registered: Callable[[NodeService, str], NodeService] = lambda service, _token: service
         self.on_removed: Callable[[str], None] = lambda _service_id: None
         #: Fires when what `on_registered` fetches is there; None: there is nothing to wait for.
-        self.settled: Callable[[], Deferred[Any] | None] = lambda: None
+        self.defaults_fetched: Callable[[], Deferred[Any] | None] = lambda: None
         self.check_update_interval_s = check_update_interval_s
         self.discard_check_output = discard_check_output
         self.clock = clock

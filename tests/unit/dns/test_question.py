@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.names import dns
 
 from consulpy.dns.config import DnsConfig
-from consulpy.dns.question import Foreign, NodeLookup, Nothing, QueryLookup, ServiceLookup, lookup_of
+from consulpy.dns.question import ExternalName, NodeLookup, NonexistentName, QueryLookup, ServiceLookup, lookup_of
 from consulpy.dns.recursor import address_of
 from consulpy.dns.wire import Malformed, decode
 from tests.harness.catalog import packet
@@ -23,24 +23,24 @@ CONFIG = DnsConfig(datacenter="dc1", alt_domain="alt.example.")
         ("a.b.dc2.node.alt.example", dns.A, NodeLookup("a.b.dc2", "dc1", NodeLookup("a.b", "dc2"))),
         ("_web._tcp.consul", dns.SRV, ServiceLookup("web", "dc1")),
         ("_web._v1.dc2.consul", dns.SRV, ServiceLookup("web", "dc2", "v1")),
-        ("_web._tcp.consul", dns.A, Nothing()),
+        ("_web._tcp.consul", dns.A, NonexistentName()),
         ("a.b.web.service.consul", dns.A, ServiceLookup("web", "dc1", "a.b")),
         ("x.web.connect.consul", dns.A, ServiceLookup("web", "dc1", connect=True)),
         ("web.ingress.consul", dns.A, ServiceLookup("web", "dc1", ingress=True)),
         ("geo.db.query.consul", dns.A, QueryLookup("geo.db", "dc1")),
         ("node.service.consul", dns.A, ServiceLookup("node", "dc1")),
-        ("myconsul", dns.A, Foreign()),
-        ("", dns.A, Foreign()),
+        ("myconsul", dns.A, ExternalName()),
+        ("", dns.A, ExternalName()),
         # Consul 1.14 and 1.15
         ("web.service.dc2.dc.consul", dns.A, ServiceLookup("web", "dc2")),
         ("v1.web.service.default.ns.default.ap.dc2.dc.consul", dns.A, ServiceLookup("web", "dc2", "v1")),
         ("_web._v1.service.default.ap.consul", dns.SRV, ServiceLookup("web", "dc1", "v1")),
         ("n1.node.default.ns.consul", dns.A, NodeLookup("n1", "dc1")),
-        ("web.service.team.ns.consul", dns.A, Nothing()),
-        ("web.service.x.ap.dc2.dc.consul", dns.A, Nothing()),
-        ("web.service.dc2.dc.default.ns.consul", dns.A, Nothing()),
-        ("web.service.dc2.dc.dc3.dc.consul", dns.A, Nothing()),
-        ("web.service.default.ns.dc2.consul", dns.A, Nothing()),
+        ("web.service.team.ns.consul", dns.A, NonexistentName()),
+        ("web.service.x.ap.dc2.dc.consul", dns.A, NonexistentName()),
+        ("web.service.dc2.dc.default.ns.consul", dns.A, NonexistentName()),
+        ("web.service.dc2.dc.dc3.dc.consul", dns.A, NonexistentName()),
+        ("web.service.default.ns.dc2.consul", dns.A, NonexistentName()),
         ("_geo._tcp.query.consul", dns.SRV, QueryLookup("geo", "dc1")),
         ("_geo._udp.query.consul", dns.SRV, QueryLookup("_geo._udp", "dc1")),
     ],

@@ -240,7 +240,7 @@ def test_a_registration_whose_defaults_are_being_fetched_waits_for_them() -> Non
     """The catalog never shows a proxy without the central defaults, as Consul's does not."""
     agent = Agent().start()
     fetched: Deferred[None] = Deferred()
-    agent.entries.settled = lambda: None if fetched.called else fetched
+    agent.entries.defaults_fetched = lambda: None if fetched.called else fetched
     service = agent.service()
     assert agent.settle() == []
     agent.entries.replace_service(replace(service, port=8080))

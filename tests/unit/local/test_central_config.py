@@ -60,7 +60,7 @@ def config(entries: Entries) -> Any:
 def test_a_registration_waits_for_its_defaults_and_follows_them() -> None:
     central, entries, servers, clock = parts()
     entries.put_service(proxy(own=1), "")
-    settled = central.settled()
+    settled = central.defaults_fetched()
     assert settled is not None
     assert not settled.called
     servers.reply(7, a=1)
@@ -85,14 +85,14 @@ def test_a_registration_that_is_repeated_never_shows_without_its_defaults() -> N
     servers.reply(7, a=1)
     entries.put_service(proxy(own=2), "")
     assert config(entries) == {"own": 2, "a": 1}
-    assert central.settled() is None
+    assert central.defaults_fetched() is None
     assert len(servers.calls) == 1, "the same query goes on"
 
 
 def test_without_servers_a_registration_goes_on_after_a_while() -> None:
     central, entries, servers, clock = parts()
     entries.put_service(proxy(), "")
-    settled = central.settled()
+    settled = central.defaults_fetched()
     assert settled is not None
     clock.advance(FIRST_REPLY_S)
     assert settled.called
@@ -109,7 +109,7 @@ def test_the_end_of_the_wait_is_no_error_that_nobody_has_handled() -> None:
     errors: list[Any] = []
     globalLogPublisher.addObserver(errors.append)
     try:
-        central.settled()
+        central.defaults_fetched()
         clock.advance(FIRST_REPLY_S)
         gc.collect()
     finally:

@@ -67,12 +67,12 @@ def register(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
 def _register(agent: "AgentInterface", body: bytes, by: str, *, replace: bool) -> "Deferred[Response]":
     local = agent.local
     done = written(agent, lambda: api.register_service(local, body, by, replace_existing_checks=replace))
-    return done.addCallback(lambda response: _when_settled(agent, response))
+    return done.addCallback(lambda response: _when_defaults_are_fetched(agent, response))
 
 
-def _when_settled(agent: "AgentInterface", response: Response) -> "Response | Deferred[Response]":
-    settled = agent.local.entries.settled()
-    return response if settled is None else settled.addCallback(lambda _: response)
+def _when_defaults_are_fetched(agent: "AgentInterface", response: Response) -> "Response | Deferred[Response]":
+    fetching = agent.local.entries.defaults_fetched()
+    return response if fetching is None else fetching.addCallback(lambda _: response)
 
 
 @route("PUT", "/v1/agent/service/deregister/")

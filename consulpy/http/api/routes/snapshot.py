@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
 
-def _asked(agent: "AgentInterface", request: Request, op: int) -> SnapshotRequest:
+def _snapshot_request(agent: "AgentInterface", request: Request, op: int) -> SnapshotRequest:
     return SnapshotRequest(
         datacenter=request.query.get("dc") or agent.datacenter,
         token=token(request),
@@ -24,7 +24,7 @@ def _asked(agent: "AgentInterface", request: Request, op: int) -> SnapshotReques
 @route("GET", "/v1/snapshot")
 async def save(agent: "AgentInterface", request: Request) -> Response:
     """Save the state."""
-    meta, made = await agent.snapshot(_asked(agent, request, SAVE), None)
+    meta, made = await agent.snapshot(_snapshot_request(agent, request, SAVE), None)
     answer = Response(content_type="application/x-gzip", headers=meta_headers(meta))
     if made is None or made.is_in_memory:
         answer.raw = made.read_all() if made is not None else b""
@@ -37,5 +37,5 @@ async def save(agent: "AgentInterface", request: Request) -> Response:
 async def restore(agent: "AgentInterface", request: Request) -> Response:
     """Replace the state by that of an archive."""
     data = await request.upload() if request.upload is not None else Spool(request.body)
-    await agent.snapshot(_asked(agent, request, RESTORE), data)
+    await agent.snapshot(_snapshot_request(agent, request, RESTORE), data)
     return Response()
