@@ -18,6 +18,17 @@ from tests.system.ui.conftest import START_S, Cluster, make_cluster
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+#: A node that the catalog takes for dead.
+DEAD = {
+    "Node": "gone",
+    "Address": "10.0.0.9",
+    "Check": {
+        "CheckID": "serfHealth",
+        "Name": "Serf Health Status",
+        "Status": "critical",
+        "Output": "Agent not live or unreachable",
+    },
+}
 MANAGEMENT = "11111111-aaaa-bbbb-cccc-000000000001"
 READER = "22222222-aaaa-bbbb-cccc-000000000002"
 
@@ -294,6 +305,15 @@ def test_another_datacenter_and_another_content_path(browser: "Browser", tmp_pat
             assert page.url == "http://127.94.0.1:8500/tools/ui/dc2/kv/far/edit"
             page.get_by_role("link", name="Nodes").click()
             expect(page.get_by_text("This agent is in another datacenter")).to_be_visible()
+            ask("127.94.0.2:8500/v1/catalog/register", "PUT", json.dumps(DEAD).encode())
+            page.get_by_role("link", name="Overview").click()
+            expect(page.get_by_text("1 node failed")).to_be_visible()
+            failed = page.get_by_role("listitem").filter(has_text="gone")
+            expect(failed).to_contain_text("Agent not live or unreachable")
+            page.get_by_role("combobox", name="Datacenter").select_option("dc1")
+            expect(page.get_by_text("no node failed")).to_be_visible()
+            page.go_back()
+            page.go_back()
             page.go_back()
             page.go_back()
             page.go_back()

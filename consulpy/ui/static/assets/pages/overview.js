@@ -27,7 +27,21 @@ const ASK_WHY = 5;
 
 const servicesPath = (dc) => withQuery('/v1/internal/ui/services', { dc });
 
-const failedOf = (view) => (view.feeds.members.body ?? []).filter((member) => MEMBER[member.Status] === 'failed');
+/** Members of the pool of the view's datacenter; none in another one than this agent's, whose pool is not known. */
+const pool = (view) => (view.app.isOwn(view.route.dc) ? (view.feeds.members.body ?? []) : []);
+const poolServers = (view) =>
+  pool(view).filter((member) => member.Tags?.role === 'consul' && MEMBER[member.Status] !== 'left');
+const failedOf = (view) => pool(view).filter((member) => MEMBER[member.Status] === 'failed');
+
+/** The feed that knows which nodes failed: in another datacenter that is its catalog. */
+const knowsFailed = (view) => (view.app.isOwn(view.route.dc) ? view.feeds.members : view.feeds.critical);
+/** Failed nodes, as `{Name, Addr, said}`. */
+const failedIn = (view) =>
+  view.app.isOwn(view.route.dc)
+    ? failedOf(view)
+    : (view.feeds.critical.body ?? [])
+        .filter((check) => check.CheckID === 'serfHealth')
+        .map((check) => ({ Name: check.Node, Addr: '', said: firstLine(check.Output) }));
 
 /** Ask once why each of the first failed nodes failed. */
 function askWhy(view) {
@@ -56,7 +70,7 @@ function headline(view, failed, rows) {
   const isHidden = Boolean(view.app.hidden());
   const well = (shape, all, some) => (isHidden ? part('muted', '◇', some) : part('good', shape, all));
   return html`<p class="headline">
-    ${failed.length ? part('bad', '✕', anchor(list('nodes', 'failed'), `${count(failed.length, 'node')} failed`)) : view.feeds.members.body ? well('●', 'no node failed', 'no failed node that may be read') : nothing}
+    ${failed.length ? part('bad', '✕', anchor(list('nodes', 'failed'), `${count(failed.length, 'node')} failed`)) : knowsFailed(view).body ? well('●', 'no node failed', 'no failed node that may be read') : nothing}
     ${critical ? part('bad', '✕', anchor(list('services', 'critical'), `${count(critical, 'service')} critical`)) : view.feeds.services.body ? well('✓', 'no service critical', 'no critical service that may be read') : nothing}
     ${warning ? part('warn', '▲', anchor(list('services', 'warning'), `${warning} warning`)) : nothing}
     ${serverLine(view)}
@@ -73,22 +87,27 @@ export function autopilotOf(feed) {
   }
 }
 
+/** How many servers are well, of how many, and how many more can be lost. The pool knows of a failure before autopilot. */
+function tally(view, servers, health) {
+  if (!health)
+    return { healthy: servers.filter((member) => MEMBER[member.Status] === 'alive').length, all: servers.length };
+  const failed = new Set(failedOf(view).map(({ Name }) => Name));
+  const voters = (health.Servers ?? []).filter((each) => each.Voter);
+  const healthy = voters.filter((each) => each.Healthy && !failed.has(each.Name)).length;
+  const spare = Math.max(0, healthy - Math.floor(voters.length / 2) - 1);
+  return { healthy, all: voters.length, spare: Math.min(spare, health.FailureTolerance) };
+}
+
 function serverLine(view) {
-  const servers = (view.feeds.members.body ?? []).filter(
-    (member) => member.Tags?.role === 'consul' && MEMBER[member.Status] !== 'left',
-  );
+  const servers = poolServers(view);
   const health = autopilotOf(view.feeds.autopilot);
   const leader = view.app.leader.body;
-  const canLose = health ? `, can lose ${health.FailureTolerance || 'none'}` : '';
-  const voters = health?.Servers?.filter((each) => each.Voter) ?? [];
   const leading =
     servers.find((member) => role(member, leader) === 'leader')?.Name ??
     health?.Servers?.find((each) => each.Leader)?.Name;
   if (!servers.length && !health) return nothing;
-  const healthy = health
-    ? voters.filter((each) => each.Healthy).length
-    : servers.filter((member) => MEMBER[member.Status] === 'alive').length;
-  const all = health ? voters.length : servers.length;
+  const { healthy, all, spare } = tally(view, servers, health);
+  const canLose = spare === undefined ? '' : `, can lose ${spare || 'none'}`;
   const says = html`servers ${healthy} of ${all}, ${leading ? html`leader ${name(leading)}` : leader === '' ? 'no leader' : 'leader not known'}${canLose}`;
   const tone = leader === '' || healthy < all ? 'bad' : 'good';
   return html`<span class="state ${tone}"><span aria-hidden="true">${tone === 'bad' ? '✕' : '●'}</span> ${anchor(to.section(view.route.dc, 'servers'), says)}</span>`;
@@ -98,9 +117,11 @@ function serverLine(view) {
 function servers(view) {
   const { leader } = view.app;
   const health = autopilotOf(view.feeds.autopilot)?.Servers ?? [];
-  const ofPool = (view.app.isOwn(view.route.dc) ? (view.feeds.members.body ?? []) : [])
-    .filter((member) => member.Tags?.role === 'consul' && MEMBER[member.Status] !== 'left')
-    .map((member) => ({ name: member.Name, word: MEMBER[member.Status], role: role(member, leader.body) }));
+  const ofPool = poolServers(view).map((member) => ({
+    name: member.Name,
+    word: MEMBER[member.Status],
+    role: role(member, leader.body),
+  }));
   const found = ofPool.length
     ? ofPool
     : health.map((each) => ({ name: each.Name, word: each.SerfStatus, role: each.Leader ? 'leader' : 'server' }));
@@ -117,20 +138,22 @@ function servers(view) {
 }
 
 function failedNodes(view, failed) {
-  const { members, changes } = view.feeds;
-  if (members.error?.status === 403) return refused(view.route.dc, members.error);
-  if (!members.body) return html`<p class="muted">Asking …</p>`;
-  if (!failed.length) return html`<p class="muted">None at ${at(members)}.</p>`;
-  const since = new Map((changes.body ?? []).map((change) => [change.Name, change]));
+  const { changes } = view.feeds;
+  const feed = knowsFailed(view);
+  if (feed.error?.status === 403) return refused(view.route.dc, feed.error);
+  if (!feed.body) return html`<p class="muted">Asking …</p>`;
+  if (!failed.length) return html`<p class="muted">None at ${at(feed)}.</p>`;
+  const isOwn = view.app.isOwn(view.route.dc);
+  const since = new Map(isOwn ? (changes.body ?? []).map((change) => [change.Name, change]) : []);
   return html`<ul class="plain">
     ${failed.slice(0, ROWS).map((member) => {
       const last = since.get(member.Name);
       const found = view.state.why?.get(member.Name);
-      const because = found ? reason(found.Events ?? []) : last?.Peer ? `declared dead by ${last.Peer}` : '';
+      const because = found ? reason(found.Events ?? []) : last?.Peer ? `declared dead by ${last.Peer}` : (member.said ?? '');
       return html`<li>${state('failed')} <strong>${anchor(to.node(view.route.dc, member.Name), name(member.Name))}</strong> <bdi class="mono">${member.Addr}</bdi>
         ${last ? html`<span class="muted">for ${ago(last.At * 1000)}</span>` : nothing}
         ${found?.verdict ? html`<span class="tag">${found.verdict.cause}</span>` : nothing} <span>${name(because)}</span>
-        <a href=${link(to.node(view.route.dc, member.Name, 'timeline'))} aria-label=${`why ${visible(member.Name)} has failed`}>why</a></li>`;
+        ${isOwn ? html`<a href=${link(to.node(view.route.dc, member.Name, 'timeline'))} aria-label=${`why ${visible(member.Name)} has failed`}>why</a>` : nothing}</li>`;
     })}
     ${failed.length > ROWS ? html`<li>${anchor(`${to.section(view.route.dc, 'nodes')}?status=failed`, `all ${failed.length}`)}</li>` : nothing}
   </ul>`;
@@ -212,10 +235,10 @@ export const page = {
     const { services } = view.feeds;
     const rows = view.memo('rows', [services.version], () => serviceRows(view.route.dc, services.body ?? []));
     const isOwn = view.app.isOwn(view.route.dc);
-    const failed = isOwn ? failedOf(view) : [];
+    const failed = failedIn(view);
     return html`<h1>Overview</h1>
       ${headline(view, failed, rows)}
-      ${isOwn ? html`<h2>Failed nodes</h2>${failedNodes(view, failed)}` : nothing}
+      <h2>Failed nodes</h2>${failedNodes(view, failed)}
       <h2>Services in trouble</h2>${troubled(view, rows)}
       <h2>Servers</h2>${servers(view)}
       ${isOwn ? html`<h2>Last changes</h2>${lastChanges(view)}` : nothing}

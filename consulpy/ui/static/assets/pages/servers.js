@@ -4,11 +4,15 @@ import { action, failure, html, link, name, nothing, refused, sameOnCommandLine,
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { download, withQuery } from '../api.js';
-import { MEMBER, count, hostPort, visible } from '../words.js';
+import { milliseconds } from '../map.js';
+import { MEMBER, count, goSeconds, hostPort, visible } from '../words.js';
 import { autopilotOf } from './overview.js';
 
 const yes = (word) => html`<span class="state good"><span aria-hidden="true">✓</span> ${word}</span>`;
 const no = (word) => html`<span class="state bad"><span aria-hidden="true">✕</span> ${word}</span>`;
+
+/** How long ago a server heard the leader; what is no duration as it is. */
+const contact = (text) => (/^\d/.test(text) ? milliseconds(1000 * goSeconds(text)) : visible(text));
 
 const columns = [
   {
@@ -25,7 +29,7 @@ const columns = [
   { id: 'role', title: 'Role', cell: (row) => row.role },
   { id: 'address', title: 'Address', cell: (row) => html`<bdi class="mono">${visible(row.address)}</bdi>` },
   { id: 'version', title: 'Version', cell: ({ seen }) => visible(seen?.Version ?? '') },
-  { id: 'contact', title: 'Last contact', cell: ({ seen, isLeader }) => (isLeader ? '' : visible(seen?.LastContact ?? '')) },
+  { id: 'contact', title: 'Last contact', cell: ({ seen, isLeader }) => (isLeader || !seen ? '' : contact(seen.LastContact)) },
   { id: 'behind', title: 'Behind by', cell: (row) => row.behind },
 ];
 
@@ -46,7 +50,7 @@ function rows(dc, servers, health) {
       behind: seen && !server.Leader ? count(Math.max(0, newest - seen.LastIndex), 'entry', 'entries') : '',
       state: seen && !seen.Healthy ? 'critical' : 'passing',
       text: server.Node.toLowerCase(),
-      mark: `${role} ${seen?.Healthy}`,
+      mark: `${role} ${seen?.Healthy ?? true}`,
     };
   });
 }
