@@ -132,11 +132,13 @@ def _named(text: str, parameter: str = "name") -> MatchEntry:
 async def match(agent: "AgentInterface", request: Request) -> Response:
     """The intentions with these names as source or destination."""
     apply_to_read(agent, request, SpecificRequest())  # its errors come first
-    side, names = _parameter(request, "by"), request.query.all("name")
-    if not names:
-        raise RPCError("required query parameter 'name' not set")
+    if "by" not in request.query:
+        raise RPCError("required query parameter 'by' not set")
+    side, names = request.query.get("by"), request.query.all("name")
     if side not in ("source", "destination"):
         raise RPCError("'by' parameter must be one of 'source' or 'destination'")
+    if not names:
+        raise RPCError("required query parameter 'name' not set")
     query = IntentionQuery(match=Match(side, [_named(name) for name in names]))
     reply = await agent.caller.call("Intention.Match", _query(agent, request, query))
     found = {
