@@ -122,7 +122,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 #: Folders whose files take longest, longest first: started first, they do not run alone at the end.
-_LONG = ("system/consistency", "system/scenarios", "system", "integration")
+_LONG = (
+    *(f"system/{name}" for name in ("consistency", "scenarios", "conformance", "diagnosis", "testing", "ui")),
+    "system",
+    "integration",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
