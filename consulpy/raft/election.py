@@ -14,7 +14,7 @@ from consulpy.clock import Timer
 from consulpy.codec.record import Record
 from consulpy.raft.configuration import Server
 from consulpy.raft.interfaces import Respond, Role, Unreachable
-from consulpy.raft.messages import PeerState, RequestVote, RequestVoteReply
+from consulpy.raft.messages import PeerState, RequestVote, RequestVoteReply, TimeoutNow
 
 if TYPE_CHECKING:
     from consulpy.raft.server import RaftServer
@@ -196,6 +196,8 @@ class Elections:
             return
         if survey.dead:  # the others may be busy, or not know of the death yet: the timers would take much longer
             self.restart()
+            if survey.better is not None:  # a real server would wait for its timer
+                self._raft.sender.call(survey.better, TimeoutNow(), lambda _: None)
             if self._raft.clock.seconds() - self._death_s < self._raft.settings.heartbeat_timeout_s:
                 self._survey_after_death(survey.dead, self._random_pause_s())
             return
@@ -245,6 +247,9 @@ class Survey:
         self._unclear = 0
         self._open = 0
         self._timer: Timer | None = None
+        #: The voter whose log is the newest, and newer than ours, and that knows no other leader.
+        self.better: Server | None = None
+        self._newest = self._own
 
     @property
     def has_majority(self) -> bool:
@@ -266,7 +271,7 @@ class Survey:
             self._finish()
         for server in others:
             if server.address != self.dead:
-                raft.sender.survey(server, self._answered)
+                raft.sender.survey(server, self._receiver(server))
             else:
                 self._open -= 1
 
@@ -276,14 +281,19 @@ class Survey:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
-    def _answered(self, answer: Record | Exception) -> None:
+    def _receiver(self, server: Server) -> Callable[[Record | Exception], None]:
+        return lambda answer: self._answered(server, answer)
+
+    def _answered(self, server: Server, answer: Record | Exception) -> None:
         if self._over is None:
             return
         self._open -= 1
         if isinstance(answer, PeerState):
             knows_none = answer.leader in ("", self._raft.address, self.dead)
-            is_not_newer = (answer.last_log_term, answer.last_log_index) <= self._own
-            self._willing += knows_none and is_not_newer
+            position = (answer.last_log_term, answer.last_log_index)
+            self._willing += knows_none and position <= self._own
+            if knows_none and position > self._newest:
+                self.better, self._newest = server, position
         elif not isinstance(answer, Unreachable):
             self._unclear += 1
         if self.has_majority or not self._open:

@@ -43,3 +43,34 @@ def test_the_others_ask_again_where_the_first_answers_fail(first: int) -> None:
         while world.leader() is None:
             world.clock.advance(0.005)
             assert world.clock.seconds() - began_s < 2 * SOON_S, f"seed {seed}"
+
+
+def test_a_real_server_with_a_newer_log_is_told_to_stand() -> None:
+    """It does not notice that the leader is dead, and nobody else can win: its timer takes 1 to 3 s."""
+    tried = 0
+    for seed in range(60):
+        world = World(seed, Plan(servers=3, spare=0, real=1), WatchedRaft)
+        world.disk_failing = 0.0
+        while (leader := world.leader()) is None or leader.commit_index < 2:
+            world.clock.advance(0.01)
+        world.clock.advance(1.0)
+        leader = world.leader()
+        if leader is None or leader.is_real:
+            continue
+        tried += 1
+        real = next(node for node in world.nodes.values() if node.is_real)
+        lags = next(node for node in world.nodes.values() if node not in (leader, real))
+        world.network.partition({lags.address})
+        world.network._cut.discard(frozenset((lags.address, real.address)))
+        acked: list[object] = []
+        leader.propose(b"which the real one has", acked.append)
+        world.clock.advance(0.15)
+        assert acked == [real.last_index]
+        world.network.heal()
+        world.crash(leader.server_id, 60.0)
+        began_s = world.clock.seconds()
+        while world.leader() is None:
+            world.clock.advance(0.005)
+            assert world.clock.seconds() - began_s < SOON_S, f"seed {seed}"
+        assert world.leader() is real
+    assert tried > 10
