@@ -16,6 +16,9 @@ ALGORITHMS: Final = frozenset(
     {"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
 )
 
+#: Curves of keys.
+_CURVES: Final = (ec.SECP224R1, ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+
 _Config = TypeVar("_Config", "JwtConfig", "KubernetesConfig")
 
 
@@ -121,6 +124,8 @@ def _public_key(at: int, text: str) -> Any:
             key = x509.load_pem_x509_certificate(data).public_key()
         except ValueError:
             key = None
+    if isinstance(key, ec.EllipticCurvePublicKey) and not isinstance(key.curve, _CURVES):
+        key = None
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
         raise BadConfig(
             f"error parsing public key JWTValidationPubKeys[{at}]: data does not contain any valid RSA, ECDSA, or "

@@ -3,7 +3,7 @@
 Signatures are PyJWT's business; which claims are wanted and how the errors read is Consul's (go-sso's oidcauth).
 """
 
-import json
+import math
 from typing import Any, Final
 
 import jwt
@@ -48,13 +48,16 @@ def verified_claims(config: JwtConfig, bearer: str, now_s: float) -> dict[str, A
 def _signed_claims(config: JwtConfig, bearer: str) -> dict[str, Any]:
     if len(bearer) > BEARER_MAX_BYTES:
         raise BadJwt(f"error parsing token: longer than {BEARER_MAX_BYTES} bytes")
+    bearer = "".join(bearer.split())  # blanks and line ends of files count for nothing
     try:
         header = jwt.get_unverified_header(bearer)
         jwt.decode(bearer, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError) as error:
         raise BadJwt(f"error parsing token: {error}") from None
     accepted = set(config.JWTSupportedAlgs) or ALGORITHMS
-    if header.get("alg") in accepted:
+    if not isinstance(header.get("alg"), str):
+        raise BadJwt("error parsing token: alg is not a text")
+    if header["alg"] in accepted:
         for key in config.keys:
             try:
                 claims: dict[str, Any] = jwt.decode(
@@ -155,6 +158,6 @@ def _text(claim: str, value: Any) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return json.dumps(int(value) if float(value).is_integer() else value)
+    if isinstance(value, int | float) and math.isfinite(value):
+        return str(int(value))
     raise BadJwt(f"error converting claim '{claim}' to string from unknown type")

@@ -98,11 +98,12 @@ def create(given: Invocation) -> int:
 )
 def read(given: Invocation) -> int:
     """One rule."""
-    return _show(given, _read(given, _needed(given, "Must specify the -id parameter."), "Error reading binding rule"))
+    found = _needed(given, "Must specify the -id parameter.")
+    return _show(given, _read(given, found, f'Error reading binding rule "{found}"'))
 
 
 def _read(given: Invocation, found: str, what: str) -> dict[str, Any]:
-    with saying(f'{what} "{found}"'):
+    with saying(what):
         try:
             rule: dict[str, Any] = given.client.get(f"/v1/acl/binding-rule/{part(found)}", given.query)
             return rule

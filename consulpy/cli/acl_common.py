@@ -166,9 +166,9 @@ def policy_id_by_name(given: Invocation, name: str) -> str:
     return _by_name(given, name, "/v1/acl/policies", "policy")
 
 
-def role_id(given: Invocation, text: str) -> str:
-    """The id of a role by its beginning."""
-    return _by_prefix(given, text, "/v1/acl/roles", "ID", "role")
+def role_id(given: Invocation, text: str, what: str = "") -> str:
+    """The id of a role by its beginning. `what`: the beginning of errors."""
+    return _by_prefix(given, text, "/v1/acl/roles", "ID", "role", what)
 
 
 def role_id_by_name(given: Invocation, name: str) -> str:
@@ -200,7 +200,7 @@ def role_links(given: Invocation) -> list[Json]:
     """The roles of the flags, by name and by id."""
     values = given.values
     by_name: list[Json] = [{"Name": name} for name in values["role-name"]]
-    return by_name + [{"ID": role_id(given, text)} for text in values["role-id"]]
+    return by_name + [{"ID": role_id(given, text, "Error resolving role ID ")} for text in values["role-id"]]
 
 
 def service_identities(given: Invocation) -> list[Json]:

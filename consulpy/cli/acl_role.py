@@ -103,14 +103,20 @@ def read(given: Invocation) -> int:
         raise ConfigError("Must specify either the -id or -name parameters")
     named = role_id(given, values["id"]) if values["id"] else values["name"]
     path = f"/v1/acl/role/{part(named)}" if values["id"] else f"/v1/acl/role/name/{part(named)}"
-    with saying(f'Error reading role "{named}"'):
+    shown = f'{"ID" if values["id"] else "name"} "{named}"'
+    return _show(given, _read(given, path, f'Error reading role "{named}"', shown))
+
+
+def _read(given: Invocation, path: str, what: str, shown: str) -> dict[str, Any]:
+    """A role. `what`: the beginning of errors; `shown`: how it was named. Raises `ConfigError`."""
+    with saying(what):
         try:
-            role = given.client.get(path, given.query)
+            found: dict[str, Any] = given.client.get(path, given.query)
+            return found
         except AnswerError as error:
             if error.status != 404:
                 raise
-            raise ConfigError(f'Role not found with {"ID" if values["id"] else "name"} "{named}"') from None
-    return _show(given, role)
+    raise ConfigError(f"Role not found with {shown}")
 
 
 @command(
@@ -158,8 +164,7 @@ def update(given: Invocation) -> int:
         "ServiceIdentities": service_identities(given),
         "NodeIdentities": node_identities(given),
     }
-    with saying("Error when retrieving current role"):
-        old = given.client.get(f"/v1/acl/role/{part(found)}", given.query)
+    old = _read(given, f"/v1/acl/role/{part(found)}", "Error when retrieving current role", f'ID "{found}"')
     changed = changed_templated_policies(given, old.get("TemplatedPolicies"))
     templated = templated_policies(given) if changed is None else changed
     if not values["no-merge"]:

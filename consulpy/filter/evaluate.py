@@ -41,7 +41,9 @@ _TEXT: Final = _SCALAR | {IN, NOT_IN, MATCHES, NOT_MATCHES}
 _EMPTINESS: Final = frozenset((IS_EMPTY, IS_NOT_EMPTY))
 _MANY: Final = _EMPTINESS | {IN, NOT_IN}
 #: Result of each operator if a map lacks the key.
-_OF_MISSING: Final = {EQUAL: False, NOT_EQUAL: True, IN: False, NOT_IN: True, MATCHES: True, NOT_MATCHES: True}
+_OF_MISSING: Final = {
+    EQUAL: False, NOT_EQUAL: True, IN: False, NOT_IN: True, MATCHES: True, NOT_MATCHES: True, IS_NOT_EMPTY: False,
+}  # fmt: skip
 _OPPOSITE: Final = {NOT_EQUAL: EQUAL, NOT_IN: IN, NOT_MATCHES: MATCHES, IS_NOT_EMPTY: IS_EMPTY}
 _NO_SELECTORS: Final = frozenset(("CreateIndex", "ModifyIndex", "Definition"))
 

@@ -324,11 +324,12 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
     nodes: dict[str, None] = {}
     roles: dict[str, None] = {}
     templated: list[TemplatedPolicy] = []
+    variables = dict.fromkeys(_blank_identity(method).variables(), "") | identity.variables()  # missing claims: ""
     for rule in acl.binding_rules.by("method", method.name.lower()):
         if rule.selector and not compile_filter(rule.selector, type(identity))(identity):
             continue
         try:
-            name = bind_name(rule.bind_name, rule.bind_type, identity.variables())
+            name = bind_name(rule.bind_name, rule.bind_type, variables)
         except BadBindName as error:
             raise RPCError(f'cannot compute "{rule.bind_type}" bind name for bind target: {error}') from None
         if not _is_bindable(rule.bind_type, name):
@@ -339,7 +340,7 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
             nodes[name] = None
         elif rule.bind_type == TEMPLATED:
             try:
-                templated.append(templated_link(rule, name, identity.variables()))
+                templated.append(templated_link(rule, name, variables))
             except BadBindName as error:
                 raise RPCError(f'cannot compute "{rule.bind_type}" bind vars for bind target: {error}') from None
         elif (role := acl.role_by_name(name)) is not None:

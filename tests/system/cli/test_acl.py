@@ -78,6 +78,9 @@ policy create -name new -from-token zzz
 policy create -name new -from-token TOKEN
 policy create -name new -rules x -from-token x
 translate-rules -token-secret -token-accessor x
+role update -id ffffffff-0000-0000-0000-000000000000
+token create -role-id zzz
+binding-rule update -id ffffffff-0000-0000-0000-000000000000
 set-agent-token
 set-agent-token agent
 set-agent-token agent cf000000-0000-0000-0000-0000000000aa
