@@ -37,6 +37,9 @@ def why(given: Invocation) -> int:
     try:
         found = given.client.timeline(name)
     except AnswerError as error:
+        if error.status == 404 and "ever seen here" not in error.text:
+            given.err("What answers here knows nothing of `why`: ask a consulpy agent (-http-addr)")
+            return 1
         if error.status == 404:
             given.err(f"This agent knows nothing of a member {name!r}: see consulpy members")
             return 1

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults  # noqa: A004
+from twisted.internet.defer import Deferred, FirstError, TimeoutError, gatherResults  # noqa: A004
 
 from consulpy.agent.features.addresses import JoinAddress, resolve
 from consulpy.agent.process.monotonic import wall_clock
@@ -93,6 +93,13 @@ async def _explain(reactor: Any, memberlist: Memberlist, own: LocalSide, target:
         transport.stopService()
 
 
+def root_cause(failure: Any) -> BaseException:
+    """The error of one of several that ran concurrently, without what Twisted wraps it in."""
+    while isinstance(failure.value, FirstError):
+        failure = failure.value.subFailure
+    return failure.value  # type: ignore[no-any-return]
+
+
 def without_symptoms(findings: list[Finding]) -> list[Finding]:
     """The findings without those that merely follow: no server is called whose agent is gone."""
     gone = {
@@ -140,9 +147,8 @@ class AgentDiagnosis:
 
         def failed(failure: Any) -> list[Finding]:
             over = self._reactor.seconds() - began_s >= CHECK_LIMIT_S
-            why = (
-                f"no result in {CHECK_LIMIT_S:g} s" if over else f"{failure.type.__name__} {failure.getErrorMessage()}"
-            )
+            error = root_cause(failure)
+            why = f"no result in {CHECK_LIMIT_S:g} s" if over else f"{type(error).__name__} {error}"
             text = f"The check {name} did not end: {why}."
             return [Finding(name, "warn", Cause.UNKNOWN, text, "run consulpy doctor again, and look into the log")]
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, UsageError, command
@@ -24,6 +24,10 @@ FROZEN_S: Final = 3.0
 SLOW_S: Final = 0.5
 SLOW_ANSWERS: Final = 2
 ANSWERS: Final = 3
+#: Where an agent has not answered a small request after so long, in seconds, a target is looked at from here too.
+STUCK_S: Final = 0.8
+#: How long that takes at most, in seconds.
+TARGET_S: Final = 3.2
 _MARKS: Final = {"pass": "✓", "warn": "!", "fail": "✗"}
 
 
@@ -64,12 +68,20 @@ def examine(given: Invocation, target: str) -> list[dict[str, Any]]:
     client = given.client
     with ThreadPoolExecutor(max_workers=ANSWERS + 1) as threads:
         asked = threads.submit(lambda: client.doctor(target, AGENT_S))
-        times = [] if target else [threads.submit(_answer_time_s, given) for _ in range(ANSWERS)]
+        times = [threads.submit(_answer_time_s, given) for _ in range(1 if target else ANSWERS)]
+        from_here: list[Finding] = []
+        if target and not wait(times, timeout=STUCK_S).done:  # it may never answer: look meanwhile
+            from_here = _target_from_here(target)
         try:
             found = asked.result()
         except ClientError as error:
-            return _without_agent(given, error, target, _now_s() - began_s)
+            findings = _without_agent(given, error, _now_s() - began_s)
+            if target:
+                findings += from_here or _target_from_here(target)
+            return [finding.to_json() for finding in findings]
         took_s = [each.result() for each in times]
+    if target:
+        return found
     if sum(each > SLOW_S for each in took_s) >= SLOW_ANSWERS and not any(f["cause"] == Cause.SELF_SLOW for f in found):
         text = f"The agent answers late: {', '.join(f'{each:.2f} s' for each in took_s)}."
         fix = "give this host more CPU and memory, or find what takes them (top, vmstat)"
@@ -92,11 +104,18 @@ def _answer_time_s(given: Invocation) -> float:
     return _now_s() - began_s
 
 
-def _without_agent(given: Invocation, error: ClientError, target: str, took_s: float) -> list[dict[str, Any]]:
+def _target_from_here(target: str) -> list[Finding]:
+    """What this process sees of an address to join."""
+    from consulpy.cli.doctor.target import target_findings
+
+    return target_findings(target, TARGET_S)
+
+
+def _without_agent(given: Invocation, error: ClientError, took_s: float) -> list[Finding]:
     """No findings of an agent: what can be seen from here."""
     settings: ClientSettings = given.client.settings
     if isinstance(error, AnswerError):
-        findings = _of_error(error, settings)
+        findings = _of_error(given, error)
     elif isinstance(error, NoAgent) and error.refused:
         findings = agent_down_findings(settings)
     elif took_s >= FROZEN_S:
@@ -104,18 +123,12 @@ def _without_agent(given: Invocation, error: ClientError, target: str, took_s: f
         fix = f"look at the process that listens at {settings.address}: stopped (SIGCONT), swapping, or stuck"
         findings = [Finding("agent", "fail", Cause.AGENT_FROZEN, text, fix)]
     else:
-        fix = f"name the HTTP API of an agent with -http-addr (8500 by default): {error}"
-        findings = [
-            Finding("agent", "fail", Cause.UNKNOWN, f"{settings.address} does not answer as an agent: {error}", fix)
-        ]
-    if target:
-        from consulpy.cli.doctor.target import target_findings
-
-        findings += target_findings(target, max(4.4 - took_s, 0.5))
-    return [finding.to_json() for finding in findings]
+        findings = agent_down_findings(settings, str(error))
+    return findings
 
 
-def _of_error(error: AnswerError, settings: ClientSettings) -> list[Finding]:
+def _of_error(given: Invocation, error: AnswerError) -> list[Finding]:
+    settings: ClientSettings = given.client.settings
     if error.status == 403:
         text = f"The agent at {settings.address} refuses to be examined: {error.text}."
         return [
@@ -123,8 +136,21 @@ def _of_error(error: AnswerError, settings: ClientSettings) -> list[Finding]:
                 "agent", "warn", Cause.UNKNOWN, text, "give a token with agent read rights (-token; -target: write)"
             )
         ]
-    text = f"The agent at {settings.address} does not examine itself: {error}. It may be another Consul."
+    if not _is_consul(given):
+        return agent_down_findings(settings, f"what listens there is no Consul ({error})")
+    text = f"The agent at {settings.address} does not examine itself: {error}. It is another Consul."
     return [Finding("agent", "warn", Cause.UNKNOWN, text, "run consulpy doctor against a consulpy agent (-http-addr)")]
+
+
+def _is_consul(given: Invocation) -> bool:
+    """Whether the HTTP API of an agent answers, one of another program's."""
+    try:
+        about = given.client.get("/v1/agent/self")
+    except AnswerError as error:
+        return error.status == 403
+    except (ClientError, ValueError):
+        return False
+    return isinstance(about, dict) and "Config" in about
 
 
 def _now_s() -> float:

@@ -28,9 +28,9 @@ _PRIVATE: Final = [
 ]
 
 
-def agent_down_findings(settings: ClientSettings) -> list[Finding]:
-    """No agent listens at the address: a finding that says so, and why it may not start."""
-    text = f"No agent listens at {settings.address}."
+def agent_down_findings(settings: ClientSettings, why: str = "") -> list[Finding]:
+    """No agent listens at the address: a finding that says so, and why it may not start. `why`: what was there."""
+    text = f"No agent listens at {settings.address}{': ' if why else '.'}{' '.join(why.split())}"
     fix = f"start one (consulpy agent), or say with -http-addr where one listens instead of {settings.address}"
     return [Finding("agent", "fail", Cause.AGENT_DOWN, text, fix), *_ports(), *_addresses()]
 

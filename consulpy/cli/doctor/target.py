@@ -9,9 +9,9 @@ from consulpy.diagnosis.causes import Cause, Finding, Verdict
 def target_findings(address: str, limit_s: float) -> list[Finding]:
     """Findings about a join to `address`, as far as they can be made without an agent."""
     from twisted.internet import reactor  # noqa: TID251 - this process is no agent
-    from twisted.internet.defer import Deferred
+    from twisted.internet.defer import CancelledError, Deferred, TimeoutError  # noqa: A004
 
-    from consulpy.agent.features.diagnosis import explain_target
+    from consulpy.agent.features.diagnosis import explain_target, root_cause
     from consulpy.agent.process.monotonic import use_monotonic_time
     from consulpy.memberlist.config import MemberlistConfig
     from consulpy.memberlist.transport import ClientTransport
@@ -31,7 +31,9 @@ def target_findings(address: str, limit_s: float) -> list[Finding]:
         verdict.addBoth(lambda _: running.stop())
 
     def failed(failure: Any) -> None:
-        text = f"The join to {address} could not be looked at: {failure.getErrorMessage() or failure.type.__name__}."
+        error = root_cause(failure)
+        why = f"no result in {limit_s:g} s" if isinstance(error, (CancelledError, TimeoutError)) else str(error)
+        text = f"The join to {address} could not be looked at: {why or type(error).__name__}."
         found.append(Finding(f"join {address}", "warn", Cause.UNKNOWN, text, "run consulpy doctor -target again"))
 
     running.callWhenRunning(begin)

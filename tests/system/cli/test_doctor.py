@@ -4,8 +4,11 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
+
+import pytest
 
 from tests.peers.cli import ROOT, environment
 
@@ -38,6 +41,49 @@ def test_nobody_listens_and_a_port_is_taken() -> None:
     (taken,) = [each for each in findings if "8600 (TCP)" in each["text"]]
     assert (taken["status"], taken["cause"]) == ("warn", "port-taken")
     assert "process" in taken["text"]
+
+
+def serving(answer: bytes) -> tuple[socket.socket, threading.Thread]:
+    """A program that answers every connection so."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer:
+                peer.recv(4096)
+                peer.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return listener, thread
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 404 Not Found\r\n\r\n<html>nothing here</html>", b"SSH-2.0-x\r\n", b""])
+def test_what_listens_and_is_no_agent_is_no_agent(answer: bytes) -> None:
+    listener, _ = serving(answer)
+    with listener:
+        where = f"127.0.0.1:{listener.getsockname()[1]}"
+        status, causes, _ = doctor(where)
+        words = [sys.executable, "-m", "consulpy", "why", f"-http-addr={where}", "a"]
+        ran = subprocess.run(
+            words, cwd=ROOT, env=environment("127.0.0.1"), capture_output=True, text=True, timeout=90, check=False
+        )
+        listener.shutdown(socket.SHUT_RDWR)
+    assert status == 1
+    assert causes["agent-down"]["status"] == "fail"
+    assert {each["status"] for cause, each in causes.items() if cause not in ("agent-down", "healthy")} <= {"warn"}
+    assert ran.returncode == 1
+    assert "knows nothing of a member" not in ran.stderr
+
+
+def test_a_target_is_looked_at_while_the_agent_does_not_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stuck:
+        status, causes, _ = doctor(f"127.0.0.1:{stuck.getsockname()[1]}", "-target", "no..such..host")
+    assert (status, set(causes)) == (1, {"agent-frozen", "name-unresolved"})
 
 
 def test_an_agent_that_does_not_answer_is_frozen() -> None:
