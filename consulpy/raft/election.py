@@ -235,7 +235,7 @@ class Elections:
 
 
 class Survey:
-    """Asks the other voters whether an election would have a chance. `dead`: a leader that is known to be gone."""
+    """Surveys the other voters: would an election have a chance? `dead`: a leader that is known to be dead."""
 
     def __init__(self, raft: "RaftServer", dead: str, over: Callable[["Survey"], None]) -> None:
         self._raft = raft

@@ -118,7 +118,7 @@ class Server:
         self.remote_datacenters: RemoteDatacenters | None = None
         #: The Raft quorum of this server; None: a single server without Raft.
         self.quorum: Quorum | None = None
-        #: What agents that get a certificate are told of TLS here; None: they get none (`auto_encrypt.allow_tls`).
+        #: TLS settings for agents that get a certificate; None: they get none (`auto_encrypt.allow_tls`).
         self.agent_certificates: Callable[[], TlsOfServers] | None = None
         #: The certificate authority; None: Connect is off.
         self.authority: CertificateAuthority | None = None
@@ -196,7 +196,7 @@ class Server:
         return bool(self.quorum.leader_address) if self._answers_stale_reads(self.quorum) else None
 
     def last_contact_ms(self) -> int:
-        """Milliseconds since the leader was heard; 0 on the leader."""
+        """Milliseconds since the last contact with the leader; 0 on the leader."""
         return self.quorum.last_contact_ns // 1_000_000 if self.quorum is not None else 0
 
     @property

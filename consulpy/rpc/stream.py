@@ -57,7 +57,7 @@ Serve = Callable[[str, Any], "Deferred[Any]"]
 #: Accounts for buffered requests: `on_memory(change in bytes)`.
 OnMemory = Callable[[int], None]
 
-#: The key of a blocking query: it is cancelled when its client is gone.
+#: The key of a blocking query: it is cancelled when its client has disconnected.
 _WAITS: Final = b"MinQueryIndex"
 
 

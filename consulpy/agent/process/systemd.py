@@ -86,7 +86,7 @@ class Notifier:
             self._send(b"READY=1\nSTATUS=running")
 
     def _keep_alive(self) -> None:
-        """A timer of the reactor: when a turn does not end, the manager hears nothing and restarts the program."""
+        """Keep-alive by a timer of the reactor: when a turn does not end, the manager restarts the program."""
         self._send(b"WATCHDOG=1")
         self._clock.callLater(self._pause_s, self._keep_alive)
 

@@ -83,7 +83,7 @@ class CacheFill:
     dependencies: DependencySet | None
     validator: Callable[[], Hashable]
     first: Hashable
-    #: Milliseconds since the leader was heard, for a follower's responses; None elsewhere.
+    #: Milliseconds since the last contact with the leader, for a follower's responses; None elsewhere.
     contact_ms: Callable[[], int] | None = None
 
 

@@ -32,7 +32,7 @@ _CONTROL: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 LINGER_S: Final = 0.5
 #: Bytes that a request line must escape.
 _NO_ASCII: Final = re.compile(rb"[\x80-\xff]")
-#: An Expect field that asks for 100, among others (Go's `hasToken`).
+#: An Expect field with 100, among others (Go's `hasToken`).
 _CONTINUE: Final = re.compile(rb"(?:^|[ ,\t])100-continue(?:$|[ ,\t])", re.IGNORECASE)
 #: First byte of a request: a method's letters (RFC 9110, 5.6.2) or an empty line.
 _BEGINNING: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r\n-]")

@@ -17,7 +17,7 @@ from consulpy.http.ui.paths import is_file_name
 
 #: Largest file of a folder that is served, in bytes; larger ones are refused.
 FILE_MAX_BYTES: Final = 32 * 1024 * 1024
-#: Bytes of a folder's files that stay in memory, those that were asked for last.
+#: Bytes of a folder's files that stay in memory, the most recently used ones.
 MEMORY_MAX_BYTES: Final = 16 * 1024 * 1024
 #: The page of this package.
 PACKAGED: Final = Path(consulpy.__file__).parent / "ui" / "static"

@@ -14,7 +14,7 @@ POLICY: Final = (
 FOREIGN_POLICY: Final = "frame-ancestors 'none'"
 #: A file whose address has its version.
 FOREVER: Final = "public, max-age=31536000, immutable"
-#: Asked for anew each time: with the ETag that costs nothing.
+#: Revalidated each time: with the ETag that costs nothing.
 ASK: Final = "no-cache"
 #: An answer that is only so now: the file may be on the next agent.
 NEVER: Final = "no-store"

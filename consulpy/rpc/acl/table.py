@@ -84,19 +84,19 @@ ACCESS: Final[dict[str, Access]] = {
     "ACL.GetPolicy": OPEN,  # answers nothing
     "ACL.List": _ACL_WRITE,
     "ACL.Login": OPEN,
-    "ACL.Logout": OPEN,  # only the token that asks goes
+    "ACL.Logout": OPEN,  # only the request's token goes
     "ACL.PolicyBatchRead": Access(after=_batch("policies")),
     "ACL.PolicyDelete": _ACL_WRITE,
     "ACL.PolicyList": _ACL_READ,
     "ACL.PolicyRead": _ACL_READ,
-    "ACL.PolicyResolve": _ANY_TOKEN,  # those of the token that asks
+    "ACL.PolicyResolve": _ANY_TOKEN,  # those of the request's token
     "ACL.PolicySet": _ACL_WRITE,
     "ACL.ReplicationStatus": OPEN,
     "ACL.RoleBatchRead": Access(after=_batch("roles")),
     "ACL.RoleDelete": _ACL_WRITE,
     "ACL.RoleList": _ACL_READ,
     "ACL.RoleRead": _ACL_READ,
-    "ACL.RoleResolve": _ANY_TOKEN,  # those of the token that asks
+    "ACL.RoleResolve": _ANY_TOKEN,  # those of the request's token
     "ACL.RoleSet": _ACL_WRITE,
     "ACL.RoleSetTemplated": _ACL_WRITE,
     "ACL.TokenBatchRead": Access(after=_batch("tokens")),

@@ -355,7 +355,7 @@ def _bound(server: "Server", method: AuthMethod, identity: AuthIdentity) -> Toke
 
 @write("ACL.Logout", requests.LogoutRequest, bool)
 def logout(server: "Server", request: requests.LogoutRequest) -> Any:
-    """Remove the token that asks, if it came from a login."""
+    """Remove the request's token, if it came from a login."""
     if not request.token:
         raise AclNotFound
     if is_root_name(request.token):

@@ -82,7 +82,7 @@ def _resolving(server: "Server", secret: str, watch: WatchSet | None) -> Token:
 
 @read("ACL.PolicyResolve", PolicyBatchRequest, PolicyBatchReply)
 def policy_resolve(server: "Server", request: PolicyBatchRequest, watch: WatchSet | None) -> PolicyBatchReply:
-    """Policies of the token that asks; it may see no others."""
+    """Policies of the request's token; it may see no others."""
     acl = server.store.acl
     token = _resolving(server, request.options.token, watch)
     holders: list[Token | Role] = [token]
@@ -177,7 +177,7 @@ def role_batch_read(server: "Server", request: RoleBatchRequest, watch: WatchSet
 
 @read("ACL.RoleResolve", RoleBatchRequest, RolesReply)
 def role_resolve(server: "Server", request: RoleBatchRequest, watch: WatchSet | None) -> RolesReply:
-    """Roles of the token that asks; it may see no others."""
+    """Roles of the request's token; it may see no others."""
     token = _resolving(server, request.options.token, watch)
     if not {link.id for link in token.roles or ()}.issuperset(request.role_ids or ()):
         raise PermissionDenied
