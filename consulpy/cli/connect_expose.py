@@ -61,6 +61,10 @@ def expose(given: Invocation) -> int:
         if not given.values[name]:
             given.err(error)
             return 1
+    for name, what in (("service", "service"), ("ingress-gateway", "ingress gateway")):
+        if given.values[name].count("/") > 1:
+            given.err(f"Invalid {what} name: target can contain at most one '/'")
+            return 1
     service, gateway = (given.values[name].rpartition("/")[2] for name in ("service", "ingress-gateway"))
     try:
         entry = _with_service(given, _entry_of(given, gateway), service)

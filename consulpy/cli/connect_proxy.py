@@ -122,7 +122,7 @@ def _proxy_id(given: Invocation) -> str:
     """The id of the registered proxy that this is to be; "" for one of the flags alone. Raises `ConsulpyError`."""
     proxy_id = str(given.values["proxy-id"] or os.environ.get("CONNECT_PROXY_ID", ""))
     sidecar_for = str(given.values["sidecar-for"]) or os.environ.get("CONNECT_SIDECAR_FOR", "")
-    if sidecar_for:
+    if sidecar_for and not proxy_id:
         proxy_id = _sidecar_of(given, sidecar_for)
     if not proxy_id and not given.values["service"]:
         raise ConfigError("-service or -proxy-id must be specified so that proxy can configure itself.")

@@ -115,9 +115,9 @@ def check(intention: Intention) -> None:
         for what, value in names
         if WILDCARD in value and value != WILDCARD
     ]
-    if intention.source_ns == WILDCARD and intention.source_name not in ("", WILDCARD):
+    if intention.source_ns == WILDCARD and intention.source_name != WILDCARD:
         wrong.append("SourceName: exact value cannot follow wildcard namespace")
-    if intention.destination_ns == WILDCARD and intention.destination_name not in ("", WILDCARD):
+    if intention.destination_ns == WILDCARD and intention.destination_name != WILDCARD:
         wrong.append("DestinationName: exact value cannot follow wildcard namespace")
     if len(intention.description) > DESCRIPTION_MAX:
         wrong.append(f"Description exceeds maximum length {DESCRIPTION_MAX}")

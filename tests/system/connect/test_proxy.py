@@ -323,3 +323,24 @@ def test_an_agent_that_starts_again_with_another_ca_is_followed(tmp_path: Path) 
 def test_mistakes_are_one_line(host: Host, words: tuple[str, ...], error: str) -> None:
     done = host.run("consulpy", "connect", "proxy", "-http-addr", HTTP, *words, check=False)
     assert (done.returncode, error in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+
+
+def test_an_id_goes_before_the_search_for_a_sidecar(host: Host, echo: Echo) -> None:
+    """As with Consul's `-proxy-id` and `-sidecar-for` together."""
+    words = ("-http-addr", HTTP, "-proxy-id", "first", "-sidecar-for", "nobody")
+    proxy = host.start("both", "consulpy", "connect", "proxy", *words)
+    eventually(lambda: "Proxy ID: first" in proxy.output, "the id")
+    assert proxy.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("service", "gateway", "error"),
+    [
+        ("a/b/c", "g", "Invalid service name: target can contain at most one '/'"),
+        ("a", "b/c/d", "Invalid ingress gateway name: target can contain at most one '/'"),
+    ],
+)
+def test_expose_refuses_names_that_are_none(host: Host, service: str, gateway: str, error: str) -> None:
+    words = ("-http-addr", HTTP, "-service", service, "-ingress-gateway", gateway, "-port", "8080")
+    answers = [host.run(program, "connect", "expose", *words, check=False) for program in ("consul", "consulpy")]
+    assert [(done.returncode, done.stdout, done.stderr) for done in answers] == [(1, "", error + "\n")] * 2

@@ -132,9 +132,7 @@ def _named(text: str, parameter: str = "name") -> MatchEntry:
 async def match(agent: "AgentInterface", request: Request) -> Response:
     """The intentions with these names as source or destination."""
     apply_to_read(agent, request, SpecificRequest())  # its errors come first
-    if "by" not in request.query:
-        raise RPCError("required query parameter 'by' not set")
-    side, names = request.query.get("by"), request.query.all("name")
+    side, names = _parameter(request, "by"), request.query.all("name")
     if side not in ("source", "destination"):
         raise RPCError("'by' parameter must be one of 'source' or 'destination'")
     if not names:
