@@ -110,6 +110,10 @@ test('where it is known that there is no leader, it does not wait for one', asyn
   assert.deepEqual(told, ['old', 'older', 'new']);
 });
 
+test('where no updates are wanted, a feed asks once', async () => {
+  assert.deepEqual((await run([answer(1, 5), answer(2, 6)], {}, { isLive: () => false })).asked, [0]);
+});
+
 test('the same answer again is not a new version', async () => {
   const { feed } = await run([answer({ a: 1 }, 10), answer({ a: 1 }, 11), answer({ a: 2 }, 12)]);
   assert.equal(feed.version, 2);

@@ -32,10 +32,9 @@ class App {
     this.view = null;
     this.status = '';
     this.announced = '';
-    this.settings = { theme: '', isCompact: false, hasKeys: true, isLive: true, ...this._stored() };
+    this.settings = { theme: '', isCompact: false, hasKeys: true, isLive: true };
     this.isNarrow = matchMedia('(max-width: 1380px)');
     this.isNarrow.addEventListener('change', () => this.schedule());
-    this._dress();
     this.self = new Feed('/v1/agent/self', outside, { once: true }, () => this._knowSelf());
     this.datacenters = new Feed('/v1/catalog/datacenters', outside, { once: true }, () => this._knowSelf());
     this._watchLeader('');
@@ -123,6 +122,8 @@ class App {
     addEventListener('pageshow', (event) => event.persisted && this._showOrHide(false));
     history.scrollRestoration = 'manual';
     this._arrive(false); // first: what the page shows is asked for before what is around it
+    Object.assign(this.settings, this._stored()); // browsers may take long to read it
+    this._dress();
     this.self.start();
     this.datacenters.start();
     setInterval(() => document.hidden || this.schedule(), 15000); // relative times grow older

@@ -26,7 +26,7 @@ export class Feed {
   /**
    * @param {string} path
    * @param {{get: Function, now: () => number, sleep: (ms: number, signal: AbortSignal) => Promise, random: () => number,
-   *   isLeaderless?: () => boolean}} outside
+   *   isLeaderless?: () => boolean, isLive?: () => boolean}} outside `isLive`: whether updates are wanted
    * @param {{once?: boolean, pollMs?: number, patienceMs?: number}} how `once`: ask once; `pollMs`: the pause where there
    *   is no index; `patienceMs`: an answer that takes longer is none
    * @param {(feed: Feed) => (Promise|void)} changed called after each answer and error; may resolve when all is drawn
@@ -52,6 +52,10 @@ export class Feed {
   /** The answer as it came, for numbers that JavaScript would round. */
   get text() {
     return this._text ?? '';
+  }
+
+  get _isOnce() {
+    return this.how.once || this.outside.isLive?.() === false;
   }
 
   /** Whether it has been started, and not stopped. */
@@ -87,7 +91,7 @@ export class Feed {
         if (signal.aborted) return;
         failures = 0;
         await this._take(answer);
-        if (this.how.once) return;
+        if (this._isOnce) return;
         const spentMs = this.outside.now() - answer.arrived;
         index = answer.knownLeader ? nextIndex(index, answer.index) : 0;
         pauseMs = pauseAfter(spentMs);
@@ -98,7 +102,7 @@ export class Feed {
         failures += 1;
         index = 0; // with an index an unchanged server would keep us waiting, and the alert up
         await this._fail(error);
-        if (this.how.once && error.status >= 400 && !error.isLeaderless) return;
+        if (this._isOnce && error.status >= 400 && !error.isLeaderless) return;
         const isFinal = error.status === 403 || error.status === 404;
         pauseMs = isFinal ? MAX_RETRY_MS : retryAfter(failures, this.outside.random());
       }

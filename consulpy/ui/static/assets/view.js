@@ -9,6 +9,7 @@ const outside = (app) => ({
   sleep,
   random: Math.random,
   isLeaderless: () => app.isLeaderless,
+  isLive: () => app.settings.isLive,
 });
 const ANNOUNCE_MS = 10000;
 
@@ -36,7 +37,7 @@ export class View {
   /** Keep one more answer up to date from now on. */
   add(name, how) {
     const { path, ...rest } = typeof how === 'string' ? { path: how } : how;
-    const feed = new Feed(path, outside(this.app), this.app.settings.isLive ? rest : { ...rest, once: true }, () => {
+    const feed = new Feed(path, outside(this.app), rest, () => {
       this.page.changed?.(this, name);
       return this.draw();
     });
