@@ -44,7 +44,7 @@ class Watches:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._running: list[Deferred[None]] = []
+        self._running: list[_Watch] = []
 
     def prepare(
         self, config: RuntimeConfig, context: Callable[[], ssl.SSLContext | None] = lambda: None
@@ -58,7 +58,9 @@ class Watches:
 
         def start() -> None:
             self.stop()
-            self._running = [plan.run() for plan in plans]
+            self._running = plans
+            for plan in plans:
+                plan.start()
 
         return start
 
@@ -66,7 +68,7 @@ class Watches:
         """Cancel all watches."""
         running, self._running = self._running, []
         for each in running:
-            each.cancel()
+            each.stop()
 
 
 def check_watches(config: RuntimeConfig) -> None:
@@ -109,10 +111,19 @@ class _Watch:
         self._url = f"{api.base_url}{path}"
         self._token = str(definition.get("token") or "")
         self._handler = _handler(reactor, definition)
+        self._running: Deferred[None] | None = None
+        self._is_stopped = False
 
-    def run(self) -> "Deferred[None]":
-        """Query and call the handler until cancelled."""
-        return Deferred.fromCoroutine(self._run()).addErrback(lambda failure: failure.trap(CancelledError) and None)
+    def start(self) -> None:
+        """Query and call the handler until stopped."""
+        self._running = Deferred.fromCoroutine(self._run())
+        self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+    def stop(self) -> None:
+        """Give up the query, or the handler."""
+        self._is_stopped = True
+        if self._running is not None:
+            self._running.cancel()
 
     async def _run(self) -> None:
         index, before, failures = 0, None, 0
@@ -122,6 +133,8 @@ class _Watch:
             except CancelledError:
                 raise
             except Exception as error:
+                if self._is_stopped:  # Twisted's client wraps the CancelledError of a request
+                    return
                 failures += 1
                 pause_s = retry_pause_s(failures)
                 _log.error(
@@ -132,6 +145,8 @@ class _Watch:
             failures = 0
             if result != before or index == 0:
                 await self._handle(found_index, result)
+                if self._is_stopped:
+                    return
             before = result
             index = found_index if found_index >= index else 0  # an index that went back: restart from 0
 
@@ -142,7 +157,8 @@ class _Watch:
         except CancelledError:
             raise
         except Exception as error:
-            _log.error("watch {kind}: its handler: {error}", kind=self._kind, error=error)
+            if not self._is_stopped:
+                _log.error("watch {kind}: its handler: {error}", kind=self._kind, error=error)
 
     async def _query_once(self, index: int) -> tuple[int, bytes]:
         from twisted.web.client import readBody
