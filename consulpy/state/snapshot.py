@@ -36,7 +36,7 @@ from consulpy.state.store import Store
 from consulpy.state.table import Table
 from consulpy.structs.acl import AuthMethod, BindingRule, LegacyAcl, Policy, Role, Token
 from consulpy.structs.check import HealthCheck
-from consulpy.structs.config_entry_requests import EntryRequest
+from consulpy.structs.config_entry_requests import EntryRequest, RestoredEntry
 from consulpy.structs.connect_ca import CAConfiguration, CAProviderState, CARoot
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import Intention
@@ -300,7 +300,7 @@ def _restore_ca_config(store: Store, raw: object) -> None:
 
 
 def _restore_config_entry(store: Store, raw: object) -> None:
-    entry = EntryRequest.from_wire(raw).entry
+    entry = RestoredEntry.from_wire(raw).entry
     store.config_entries.table._replace(entry_key(entry.kind, entry.name), entry)
 
 

@@ -77,6 +77,22 @@ class EntryCall(EntryRequest):
 
 
 @dataclass(slots=True)
+class RestoredEntry(EntryRequest):
+    """An entry of a snapshot, maybe of newer servers.
+
+    Raises `WireError` for fields that ask for what is not done here.
+    """
+
+    @staticmethod
+    def _decode(kind: str, raw: Any) -> Any:
+        entry = decode_any_entry(kind, raw)
+        if kind in KINDS:
+            for error in refused_fields(KINDS[kind], plain_value(raw)):
+                raise WireError(f"config entry {kind}/{entry.name}: {error}")
+        return entry
+
+
+@dataclass(slots=True)
 class EntryDeleted(Record):
     """ConfigEntry.Delete with a condition, as newer agents ask it (Consul 1.11): whether the entry is deleted."""
 

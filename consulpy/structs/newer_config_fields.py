@@ -6,8 +6,9 @@ documentation and public `api` package of Consul 1.9 to 1.22.
 """
 
 import dataclasses
+import functools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from consulpy.codec.lazy_dataclass import dataclass
@@ -267,13 +268,19 @@ def without_empty(record: _R) -> _R:
     return dataclasses.replace(record, **changed)  # type: ignore[type-var]
 
 
+@functools.cache
+def _fields(cls: Any) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """The types of a struct's fields by Go name, and the versions of those that are not done here."""
+    hints = get_type_hints(cls)
+    known = {field.metadata.get("go") or camel(field.name): hints[field.name] for field in dataclasses.fields(cls)}
+    return known, newer_fields.fields_of(cls.__name__)
+
+
 def refused_fields(cls: Any, raw: Any, path: str = "") -> Iterator[str]:
     """Why a struct of the wire, its texts decoded, asks for what is not done here: one text for each such field."""
     if not isinstance(raw, dict):
         return
-    hints = get_type_hints(cls)
-    known = {field.metadata.get("go") or camel(field.name): hints[field.name] for field in dataclasses.fields(cls)}
-    newer = newer_fields.fields_of(cls.__name__)
+    known, newer = _fields(cls)
     for name, value in raw.items():
         where = f"{path}.{name}" if path else name
         if name in known:

@@ -1,5 +1,7 @@
 """Records of newer servers' snapshots: what is derived is passed over, what means something is refused by name."""
 
+from typing import Any
+
 import pytest
 
 from consulpy.codec.msgpack import pack
@@ -72,3 +74,28 @@ def test_what_this_program_keeps_of_newer_versions_is_in_its_snapshots() -> None
     restored = found.acl.token("secret")
     assert restored is not None
     assert restored.templated_policies == token.templated_policies
+
+
+def config_entry(kind: str, fields: dict[str, Any]) -> bytes:
+    """The record of an entry, as a newer server writes it."""
+    body = {"Datacenter": "", "Entry": {"Kind": kind, "Name": "web", **fields}, "Op": "upsert", "Token": ""}
+    return bytes([ConfigEntry.TYPE]) + pack(pack(kind) + pack(body))
+
+
+def test_fields_of_config_entries_that_are_kept_are_restored() -> None:
+    record = config_entry("service-resolver", {"RequestTimeout": 10**9, "LoadBalancer": {"Policy": "maglev"}})
+    found = restore(9, list(Snapshot.of(restore(9, [record])).records()))
+    entry = found.config_entries.find("service-resolver", "web")
+    assert (entry.request_timeout, entry.load_balancer.policy) == (10**9, "maglev")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "name"),
+    [
+        ("service-resolver", {"Failover": {"*": {"Targets": [{"Peer": "x"}]}}}, "Failover\\[\\*\\].Targets"),
+        ("service-defaults", {"RateLimits": {"InstanceLevel": {"RequestsPerSecond": 1}}}, "RateLimits"),
+    ],
+)
+def test_fields_that_ask_for_what_is_not_done_are_refused_by_name(kind: str, fields: dict[str, Any], name: str) -> None:
+    with pytest.raises(WireError, match=f"config entry {kind}/web: .*{name}"):
+        restore(9, [config_entry(kind, fields)])
