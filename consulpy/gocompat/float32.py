@@ -6,6 +6,7 @@ from typing import Final
 
 #: Decimal digits that tell any two numbers of 32 bits apart.
 _DIGITS_MAX: Final = 9
+_INT64_END: Final = 1 << 63
 
 
 def float32(value: float) -> float:
@@ -32,5 +33,7 @@ def shortest(value: float) -> float:
 
 
 def round_half_away(value: float) -> int:
-    """Round as Go's `math.Round`: halves away from zero."""
+    """Round as Go's `math.Round`, halves away from zero, to an int64: the least one for what does not fit."""
+    if not abs(value) < _INT64_END:  # also not a number
+        return -_INT64_END
     return int(math.copysign(math.floor(abs(value) + 0.5), value))

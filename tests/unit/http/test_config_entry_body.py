@@ -136,3 +136,11 @@ def test_an_entry_has_the_kind_of_its_request_whatever_it_says_itself() -> None:
     assert decode_entry("service-defaults", {b"Kind": b"x", b"Name": b"a"}).kind == "service-defaults"
     request = EntryRequest("dc1", op="upsert", entry=normalized(entry, "service-defaults"))
     assert EntryRequest.from_wire(request.to_wire()).entry.kind == "service-defaults"
+
+
+@pytest.mark.parametrize("weight", [1e300, -1e39, float("inf"), float("nan")])
+def test_a_weight_that_is_no_number_of_go_is_refused_in_words(weight: float) -> None:
+    entry: Any = entry_of({"Kind": "service-splitter", "Name": "a", "Splits": [{"Weight": 1}]})
+    entry.splits[0].weight = weight
+    with pytest.raises(RPCError, match="the sum of all split weights must be 100"):
+        validate(normalized(entry, "service-splitter"))
