@@ -8,7 +8,7 @@ HCL or JSON; what is accepted and the errors are those of Consul 1.8.7 (seen). W
 but `Rules.warnings` names them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from consulpy.acl.levels import DENY, LIST, READ, SCALARS, VERBS, Level
@@ -118,11 +118,15 @@ class _Reader:
 
     def _read_rule(self, word: str, label: str, members: dict[str, Any], path: tuple[str, ...]) -> None:
         texts = {"policy": "", "intentions": ""}
-        where = self._where(f"{word} {_quoted(label)}", path)
         for name, values in members.items():
             known = name.lower()
             if known in texts and (known == "policy" or WORDS[word][0] == "service"):
-                texts[known] = [_text(f"{where}: {known}", value) for value in values][-1]
+                for value in values:
+                    if type(value) is str:
+                        texts[known] = value
+                    else:
+                        where = self._where(f"{word} {_quoted(label)}", path)
+                        texts[known] = _text(f"{where}: {known}", value)
             elif known not in _MEMBERS:
                 self._warn(name, (*path, name))
         self._found.append((word, label, texts["policy"], texts["intentions"]))
@@ -141,7 +145,9 @@ class _Reader:
             word, verb = each
             if not verb:
                 continue
-            level = _level(word, verb, may_list=False, shown=_quoted(verb))
+            level = VERBS.get(verb.lower())
+            if level is None or level is LIST:
+                raise InvalidRules(f"Invalid {word} policy: {_quoted(verb)}")
             if verb.islower() or level is DENY:
                 scalars.append((word, level))
             else:
@@ -168,7 +174,8 @@ def _blocks(where: str, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]
         for label, inner in value.items():
             for members in inner:
                 if isinstance(members, dict):
-                    yield from ((label, each) for each in _members(members))
+                    for each in _members(members):
+                        yield label, each
                 elif isinstance(members, list):
                     raise InvalidRules(
                         f"Failed to parse ACL rules: {where} {_quoted(label)}: a block was expected, not a list"
@@ -177,13 +184,14 @@ def _blocks(where: str, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]
                     yield label, {label: [members]}
 
 
-def _members(members: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _members(members: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """The members of each block behind a label. As in Consul, further labels are ignored if there are several."""
+    if type(members) is Block:
+        return (members,)
     behind = list(_labelled(members, 0))
     if not behind or any(depth < 2 for depth, _ in behind):
-        yield members
-    else:
-        yield from (block for _, block in behind)
+        return (members,)
+    return [block for _, block in behind]
 
 
 def _labelled(members: dict[str, Any], depth: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -200,9 +208,12 @@ def _labelled(members: dict[str, Any], depth: int) -> Iterator[tuple[int, dict[s
 def _rule(word: str, label: str, policy: str, verb: str) -> Rule:
     """`policy`, `verb`: the verbs of the rule and of its intentions ("": not given)."""
     kind, is_prefix = WORDS[word]
-    shown = _go_rule(kind, label, policy, verb)
-    level = _level(word, policy, may_list=kind == "key", shown=shown)
-    intentions = _level(f"{word} intentions", verb, may_list=False, shown=shown) if verb else None
+    level = VERBS.get(policy.lower())
+    intentions = VERBS.get(verb.lower()) if verb else None
+    if level is None or (level is LIST and kind != "key"):
+        raise InvalidRules(f"Invalid {word} policy: {_go_rule(kind, label, policy, verb)}")
+    if verb and (intentions is None or intentions is LIST):
+        raise InvalidRules(f"Invalid {word} intentions policy: {_go_rule(kind, label, policy, verb)}")
     return Rule(kind, label, is_prefix, level, intentions, not policy.islower(), bool(verb) and not verb.islower())
 
 
@@ -225,13 +236,6 @@ def _go_rule(kind: str, label: str, policy: str, intentions: str) -> str:
     if kind in ("key", "node", "service"):
         more += ", EnterpriseRule:acl.EnterpriseRule{}"
     return f"&acl.{struct}{{{name}:{_quoted(label)}, Policy:{_quoted(policy)}{more}}}"
-
-
-def _level(word: str, verb: str, *, may_list: bool, shown: str) -> Level:
-    level = VERBS.get(verb.lower())
-    if level is None or (level is LIST and not may_list):
-        raise InvalidRules(f"Invalid {word} policy: {shown}")
-    return level
 
 
 def _text(where: str, value: Any) -> str:
