@@ -17,7 +17,37 @@ from consulpy.memberlist.config import MemberlistConfig
 
 #: Settings of unsupported features: automatic configuration, parts of the mesh, segments.
 _UNUSED: Final[dict[str, Any]] = {
-    "AutoConfig": {"Enabled": False},
+    "AutoConfig": {
+        "Authorizer": {
+            "AllowReuse": False,
+            "AuthMethod": {
+                "ACLAuthMethodEnterpriseFields": {},
+                "Config": {
+                    **dict.fromkeys(("BoundAudiences", "ClaimMappings", "JWTSupportedAlgs", "JWTValidationPubKeys")),
+                    **dict.fromkeys(("BoundIssuer", "JWKSCACert", "JWKSURL", "OIDCDiscoveryCACert"), ""),
+                    **dict.fromkeys(("ClockSkewLeeway", "ExpirationLeeway", "NotBeforeLeeway"), 0),
+                    "ListClaimMappings": None,
+                    "OIDCDiscoveryURL": "",
+                },
+                "Description": "",
+                "DisplayName": "",
+                "EnterpriseMeta": {},
+                "MaxTokenTTL": "0s",
+                "Name": "Auto Config Authorizer",
+                "RaftIndex": {"CreateIndex": 0, "ModifyIndex": 0},
+                "TokenLocality": "",
+                "Type": "jwt",
+            },
+            "ClaimAssertions": [],
+            "Enabled": False,
+        },
+        "DNSSANs": [],
+        "Enabled": False,
+        "IPSANs": [],
+        "IntroToken": "hidden",
+        "IntroTokenFile": "",
+        "ServerAddresses": [],
+    },
     "ConnectMeshGatewayWANFederationEnabled": False,
     "ConnectTestCALeafRootChangeSpread": "0s",
     "EnterpriseRuntimeConfig": {},

@@ -12,7 +12,7 @@ from tests.fakes.config import FakeHost
 RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("debug_config.json").read_text())
 REAL: dict[str, Any] = RECORDED["debug_config"]
 #: Names of which we show less (settings of what this agent does not do), or that the reader of settings makes.
-OURS = {"AutoConfig", "Telemetry", "Logging", "NodeID", "ACLEnableKeyListPolicy"}
+OURS = {"Telemetry", "Logging", "NodeID", "ACLEnableKeyListPolicy"}
 
 
 def shown() -> dict[str, Any]:
