@@ -84,6 +84,11 @@ def modules() -> list[Module]:
     return list(parsed_modules())
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def parsed_modules() -> Iterator[Module]:
     for path in sorted(PACKAGE.rglob("*.py")):
         relative = path.relative_to(PACKAGE)
@@ -91,7 +96,7 @@ def parsed_modules() -> Iterator[Module]:
         if package == "__init__":
             continue
         imports, opens = [], False
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import):
                 imports += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -180,11 +185,10 @@ def test_files_and_functions_are_short() -> None:
     too_long = []
     for folder in ("benchmarks", "consulpy", "deploy", "docs", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            text = path.read_text()
             relative = path.relative_to(ROOT)
-            if text.count("\n") > MAX_LINES_OF_FILE:
+            if path.read_bytes().count(b"\n") > MAX_LINES_OF_FILE:
                 too_long.append(str(relative))
-            for node in ast.walk(ast.parse(text)):
+            for node in ast.walk(parsed(path)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     assert node.end_lineno is not None
                     if node.end_lineno - node.lineno >= MAX_LINES_OF_FUNCTION:

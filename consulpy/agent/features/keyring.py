@@ -41,6 +41,13 @@ def decode_key(text: str) -> bytes:
     return key
 
 
+def _keys_in(text: str) -> list[bytes]:
+    found = parse(text)
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise ValueError("it is something else")
+    return [decode_key(each) for each in found]
+
+
 class KeyringFile:
     """The keyring file of one pool: a JSON list of base64 keys, the primary first, mode 0600. No path: no file."""
 
@@ -61,8 +68,8 @@ class KeyringFile:
                 self.save(given)
             return given
         try:
-            keys = [decode_key(text) for text in parse(path.read_text())]
-        except (ValueError, TypeError, OSError, ConfigError) as error:
+            keys = _keys_in(path.read_text())
+        except (ValueError, OSError, ConfigError) as error:
             raise ConfigError(f"{path}: no list of base64 keys ({error}); repair it or move it away") from None
         if given and given[0] not in keys:
             _log.warn("the key of -encrypt is not in {path}: the file is used, the flag is not", path=str(path))

@@ -30,7 +30,7 @@ def test_without_a_path_keys_live_in_memory() -> None:
     assert KeyringFile(None).load("") == []
 
 
-@pytest.mark.parametrize("text", ["nonsense", "[1]", '["short"]', "{}x"])
+@pytest.mark.parametrize("text", ["nonsense", "[1]", '["short"]', "{}x", '{"AAAAAAAAAAAAAAAAAAAAAA==": 1}', "null"])
 def test_a_file_without_keys_is_named_and_kept(tmp_path: Path, text: str) -> None:
     path = tmp_path / "local.keyring"
     path.write_text(text)
