@@ -292,6 +292,7 @@ class Replication:
             if self._is_stopped:
                 return
             self._is_busy = False
+            self._raft.snapshots.take()  # another one, as soon as there is something new
             self._failed(f"the snapshot cannot be read: {reader}")
             return
         raft, meta = self._raft, reader.meta
