@@ -31,11 +31,13 @@ from consulpy.state.catalog import Instance
 from consulpy.state.commands import Autopilot, CoordinateBatchUpdate, FederationState, Register
 from consulpy.state.config_entry import UPSERT, entry_key
 from consulpy.state.connect_ca import CONFIG as CA_CONFIG_KEY
+from consulpy.state.intention import INTENTIONS
 from consulpy.state.operator import AUTOPILOT
 from consulpy.state.store import Store
 from consulpy.state.table import Table
 from consulpy.structs.acl import AuthMethod, BindingRule, LegacyAcl, Policy, Role, Token
 from consulpy.structs.check import HealthCheck
+from consulpy.structs.config_entry import SERVICE_INTENTIONS
 from consulpy.structs.config_entry_requests import EntryRequest, RestoredEntry
 from consulpy.structs.connect_ca import CAConfiguration, CAProviderState, CARoot
 from consulpy.structs.coordinate import Coordinate
@@ -47,6 +49,7 @@ from consulpy.structs.operator import AutopilotConfig, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.prepared_query import PreparedQuery
 from consulpy.structs.requests import RegisterRequest
+from consulpy.structs.service_intentions import restored
 from consulpy.structs.session import Session
 
 #: Type of a record with the index of one key; only in snapshots.
@@ -301,6 +304,11 @@ def _restore_ca_config(store: Store, raw: object) -> None:
 
 def _restore_config_entry(store: Store, raw: object) -> None:
     entry = RestoredEntry.from_wire(raw).entry
+    if entry.kind == SERVICE_INTENTIONS:  # newer servers keep intentions so
+        for intention in restored(entry):
+            store.intentions.table._replace((intention.id,), intention)
+        store.indexes._replace(INTENTIONS, max(entry.modify_index, store.indexes.get(INTENTIONS)))
+        return
     store.config_entries.table._replace(entry_key(entry.kind, entry.name), entry)
 
 

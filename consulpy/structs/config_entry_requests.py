@@ -85,7 +85,10 @@ class RestoredEntry(EntryRequest):
 
     @staticmethod
     def _decode(kind: str, raw: Any) -> Any:
-        entry = decode_any_entry(kind, raw)
+        try:
+            entry = _decode_view(kind, raw)
+        except BadRequest as refusal:
+            raise WireError(f"config entry {kind}: {refusal}") from None
         if kind in KINDS:
             for error in refused_fields(KINDS[kind], plain_value(raw)):
                 raise WireError(f"config entry {kind}/{entry.name}: {error}")

@@ -5,16 +5,27 @@ It is a view of the intentions themselves, which servers of 1.8.7 know: both API
 to 1.20.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Final, Self
+from uuid import NAMESPACE_OID, uuid5
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import KINDS, SERVICE_INTENTIONS, Entry
-from consulpy.structs.intention import ALLOW, CONSUL_SOURCE, DEFAULT_NAMESPACE, DENY, WILDCARD, Intention, sort_key
+from consulpy.structs.intention import (
+    ALLOW,
+    CONSUL_SOURCE,
+    DEFAULT_NAMESPACE,
+    DENY,
+    WILDCARD,
+    Intention,
+    hash_of,
+    precedence_of,
+    sort_key,
+)
 from consulpy.structs.newer_config_entry import NEWER_KINDS, NewerEntry
 from consulpy.structs.newer_selectors import foreign_selector
 
@@ -178,6 +189,19 @@ def intentions_of(entry: ServiceIntentions, known: Iterable[Intention]) -> tuple
         if old is None or not _is_same(old, new):
             written.append(new)
     return written, list(existing.values())
+
+
+def restored(entry: ServiceIntentions) -> Iterator[Intention]:
+    """The intentions of an entry in a snapshot of newer servers, the same on every server that restores it."""
+    written, _ = intentions_of(entry, ())
+    for source, row in zip(entry.sources, written, strict=True):
+        times = Intention.from_wire({b"CreatedAt": source.legacy_create_time, b"UpdatedAt": source.legacy_update_time})
+        row.created_at, row.updated_at = times.created_at, times.updated_at
+        row.id = source.legacy_id or str(uuid5(NAMESPACE_OID, f"{source.name.lower()} => {entry.name.lower()}"))
+        row.precedence = precedence_of(row)
+        row.create_index, row.modify_index = entry.create_index, entry.modify_index
+        row.hash = hash_of(row)
+        yield row
 
 
 def _is_same(old: Intention, new: Intention) -> bool:

@@ -99,3 +99,27 @@ def test_fields_of_config_entries_that_are_kept_are_restored() -> None:
 def test_fields_that_ask_for_what_is_not_done_are_refused_by_name(kind: str, fields: dict[str, Any], name: str) -> None:
     with pytest.raises(WireError, match=f"config entry {kind}/web: .*{name}"):
         restore(9, [config_entry(kind, fields)])
+
+
+def test_intentions_are_restored_from_the_entries_that_newer_servers_keep_them_in() -> None:
+    legacy = "11111111-2222-3333-4444-555555555555"
+    sources = [
+        {"Name": "a", "Action": "allow", "Precedence": 9, "Type": "consul", "LegacyID": legacy, "Description": "d"},
+        {"Name": "*", "Action": "deny", "Precedence": 8, "Type": "consul", "Permissions": None},
+    ]
+    record = config_entry("service-intentions", {"Sources": sources, "CreateIndex": 3, "ModifyIndex": 7})
+    store, again = restore(9, [record]), restore(9, [record])
+    index, found = store.intentions.all(None)
+    assert [(each.source_name, each.destination_name, each.action, each.precedence) for each in found] == [
+        ("a", "web", "allow", 9),
+        ("*", "web", "deny", 8),
+    ]
+    assert (found[0].id, found[0].description, found[0].modify_index, index) == (legacy, "d", 7, 7)
+    assert found == again.intentions.all(None)[1], "all servers that restore it have the same"
+    assert not store.config_entries.table.all()
+
+
+def test_intentions_with_permissions_are_refused() -> None:
+    sources = [{"Name": "a", "Permissions": [{"Action": "allow", "HTTP": {"PathPrefix": "/"}}]}]
+    with pytest.raises(WireError, match=r'config entry service-intentions: .*"Permissions"'):
+        restore(9, [config_entry("service-intentions", {"Sources": sources})])
