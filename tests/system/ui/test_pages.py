@@ -83,6 +83,26 @@ def test_values_of_keys_are_edited_in_a_monospaced_field(see: Visitor) -> None:
     assert "monospace" in family
 
 
+def test_names_on_the_map_are_legible_at_every_width(see: Visitor) -> None:
+    coordinates = [
+        {"Node": f"n{at}", "Segment": "", "Coord": {"Vec": [at * 1e-3, 0], "Error": 1, "Adjustment": 0, "Height": 1e-5}}
+        for at in range(3)
+    ]
+    see.page.route("**/v1/coordinate/nodes*", lambda route: route.fulfill(json=coordinates))
+    page = see.go("dc1/map")
+    for viewport in (WIDE, NARROW):
+        page.set_viewport_size(viewport)  # type: ignore[arg-type]
+        expect(page.locator("svg text")).to_have_count(3)
+        page.wait_for_function("() => document.querySelector('svg text').getBoundingClientRect().height >= 12")
+        width = page.evaluate(
+            """() => {
+              const xs = [...document.querySelectorAll('svg circle')].map((spot) => spot.getBoundingClientRect().x);
+              return Math.max(...xs) - Math.min(...xs);
+            }"""
+        )
+        assert width > viewport["width"] / 2, "nodes in a line fill the width"
+
+
 def test_the_overview_names_each_server_with_its_state(see: Visitor) -> None:
     """Every row has the state word and a link."""
     page = see.go("dc1/overview")

@@ -92,6 +92,9 @@ export const page = {
       order: (a, b) => a.ms - b.ms,
       empty: () => html`<p>There is no other node with coordinates.</p>`,
     });
+    const onResize = () => view.draw();
+    addEventListener('resize', onResize, { passive: true });
+    view.onStop(() => removeEventListener('resize', onResize));
   },
   render(view) {
     const { coordinates } = view.feeds;
