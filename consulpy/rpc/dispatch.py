@@ -3,6 +3,8 @@
 Error texts are those of Go's net/rpc; clients depend on them (docs/wire/rpc.md 3, 6).
 """
 
+import dataclasses
+from functools import cache
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -29,6 +31,9 @@ _ENTRY_DELETE, _ENTRY_DELETE_CAS = "ConfigEntry.Delete", "ConfigEntry.DeleteCas"
 _ENTRY_APPLY, _ENTRY_APPLY_NEWER = "ConfigEntry.Apply", "ConfigEntry.ApplyNewer"
 _EXACT: Final = b"Exact"
 _QUERY_APPLY: Final = "PreparedQuery.Apply"
+#: Unsigned numbers of records, beside all indexes.
+_UNSIGNED: Final = frozenset({"flags", "index", "serial_number", "max_trailing_logs", "min_quorum"})
+_PLAIN: Final = (str, int, bool, float, bytes, "str", "int", "bool", "float", "bytes")
 
 
 def method_named(name: str) -> Method:
@@ -89,9 +94,31 @@ def _as_rpc_error(failure: Failure, name: str) -> Failure:
 
 
 def _check_unsigned(request: Record) -> None:
-    """Refuse a negative index, with the text of Go's decoder."""
-    options = getattr(request, "options", None)
-    if options is not None and options.min_query_index < 0:
-        index = options.min_query_index
-        shown = index + 256 if index >= -32 else index  # Go shows one byte as it stands
-        raise WireError(f"Assigning negative signed value: {shown}, to unsigned type")
+    """Refuse a negative number where Consul has none, with the text of Go's decoder. Raises `WireError`.
+
+    In the log it would end every real server, at each start again.
+    """
+    cls: Any = type(request)
+    numbers, others = _members(cls)
+    for name in numbers:
+        value = getattr(request, name)
+        if isinstance(value, int) and value < 0:
+            shown = value + 256 if value >= -32 else value  # Go shows one byte as it stands
+            raise WireError(f"Assigning negative signed value: {shown}, to unsigned type")
+    for name in others:
+        value = getattr(request, name)
+        if isinstance(value, Record):
+            _check_unsigned(value)
+        elif isinstance(value, list):
+            for each in value:
+                if isinstance(each, Record):
+                    _check_unsigned(each)
+
+
+@cache
+def _members(cls: type[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields of a record that are unsigned in Consul, and those that may hold other records."""
+    fields = [(field.name, field.type) for field in dataclasses.fields(cls)]
+    numbers = tuple(name for name, _ in fields if name in _UNSIGNED or name.endswith("_index"))
+    others = tuple(name for name, kind in fields if name not in numbers and kind not in _PLAIN)
+    return numbers, others

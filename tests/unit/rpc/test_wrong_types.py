@@ -31,6 +31,9 @@ def said(method: str, body: Any) -> BaseException | None:
     return failed[0] if failed else None
 
 
+NEGATIVE = "Assigning negative signed value: {}, to unsigned type"
+
+
 @pytest.mark.parametrize(
     ("method", "body", "text"),
     [
@@ -58,6 +61,12 @@ def said(method: str, body: Any) -> BaseException | None:
         ("Coordinate.Update", {"Coord": {"Error": "x"}}, NO_NUMBER.format(0xA1)),
         ("Coordinate.Update", {"Coord": {"Vec": ["x"]}}, NO_NUMBER.format(0xA1)),
         ("KVS.Apply", {"DirEnt": {"Value": 5}}, NO_SLICE.format(2)),
+        ("KVS.Apply", {"DirEnt": {"Flags": -1}}, NEGATIVE.format(255)),
+        ("KVS.Apply", {"DirEnt": {"Flags": -300}}, NEGATIVE.format(-300)),
+        ("KVS.Apply", {"DirEnt": {"ModifyIndex": -1}}, NEGATIVE.format(255)),
+        ("Txn.Apply", {"Ops": [{"KV": {"Verb": "set", "DirEnt": {"Key": "a", "Flags": -2}}}]}, NEGATIVE.format(254)),
+        ("Intention.Apply", {"Intention": {"ModifyIndex": -1}}, NEGATIVE.format(255)),
+        ("Operator.AutopilotSetConfiguration", {"Config": {"MaxTrailingLogs": -1}}, NEGATIVE.format(255)),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_in_the_words_of_the_real_server(
