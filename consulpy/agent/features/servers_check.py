@@ -11,6 +11,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectionRefusedError  # noqa: A004
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 
 from consulpy.agent.process.monotonic import wall_clock
 from consulpy.diagnosis.causes import Cause, Finding, Verdict
@@ -134,10 +135,8 @@ class ServersCheck:
         endpoint = kind(self._reactor, server.address, server.port, timeout=CONNECT_S)
         try:
             protocol: Any = await endpoint.connect(factory)
-        except ConnectionRefusedError:
-            return "refuses connections"
         except Exception as error:  # whatever the network says
-            return f"does not open ({str(error).rstrip('.')})"
+            return why_not_open(error)
         protocol.transport.loseConnection()
         return ""
 
@@ -163,6 +162,15 @@ class ServersCheck:
             self._reactor, pool, own_certificate, path, wall_clock(self._reactor)()
         )
         return [finding]
+
+
+def why_not_open(error: Exception) -> str:
+    """What the network said of a connection that was not established."""
+    if isinstance(error, ConnectionRefusedError):
+        return "refuses connections"
+    if isinstance(next(iter(error.args), None), Failure):  # Twisted's for one that ended before it was open: by ICMP
+        return "does not open (rejected on the way, by a firewall perhaps)"
+    return f"does not open ({str(error).rstrip('.')})"
 
 
 def tls_cause(error: str, uses_tls: bool, has_certificate: bool) -> tuple[Cause, str]:

@@ -13,8 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionRefusedError  # noqa: A004
+from twisted.python.failure import Failure
 
-from consulpy.agent.features.servers_check import ServersCheck, _Reply, own_certificate, tls_cause
+from consulpy.agent.features.servers_check import ServersCheck, _Reply, own_certificate, tls_cause, why_not_open
 from consulpy.agent.process import data_dir_check
 from consulpy.diagnosis.causes import Cause
 from consulpy.rpc.server_metadata import server_of
@@ -57,6 +59,19 @@ def test_a_server_that_ends_the_connection_of_an_agent_without_certificate_wants
     cause, text = tls_cause(f"rpc error making call: {end}", True, False)
     assert cause is Cause.TLS_MISMATCH
     assert "client certificate" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ConnectionRefusedError(), "refuses connections"),
+        (ConnectError(string="Network is unreachable"), "does not open (An error occurred while connecting: Network"),
+        (ConnectError(string=Failure(ConnectionDone())), "does not open (rejected on the way"),
+    ],
+)
+def test_a_port_that_does_not_open_is_told_without_a_traceback(error: Exception, text: str) -> None:
+    """The last one is what Twisted makes of an ICMP error while it connects."""
+    assert why_not_open(error).startswith(text)
 
 
 def certificate(path: Path, begin: datetime, end: datetime) -> str:
