@@ -18,6 +18,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "log.sqlite"
 
 
+def copied_as_it_is(folder: Path) -> Path:
+    """A copy of the open log: the files that a killed server leaves."""
+    killed = folder / "killed" / "log.sqlite"
+    killed.parent.mkdir()
+    for each in folder.glob("log.*"):
+        (killed.parent / each.name).write_bytes(each.read_bytes())
+    return killed
+
+
 def lost(path: Path, name: str) -> None:
     path.with_name(name).unlink(missing_ok=True)
 
@@ -32,12 +41,9 @@ def test_who_lost_its_log_does_not_begin_anew_under_its_id(
     tmp_path: Path, name: str, damage: Callable[[Path, str], None]
 ) -> None:
     """It would vote a second time in a term, and lack what it acknowledged."""
-    killed = tmp_path / "killed" / "log.sqlite"
-    killed.parent.mkdir()
     opened = Opened(tmp_path / "log.sqlite")
     opened.write(Update(HardState(5, 5, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
-    for each in tmp_path.glob("log.*"):
-        (killed.parent / each.name).write_bytes(each.read_bytes())
+    killed = copied_as_it_is(tmp_path)
     opened.database.close()
     assert Opened(tmp_path / "log.sqlite").found.hard_state.term == 5, "closed, it is one file"
     damage(killed, name)
@@ -52,12 +58,9 @@ def test_who_lost_its_log_does_not_begin_anew_under_its_id(
 
 def test_a_server_alone_keeps_its_log_when_another_program_has_merged_its_write_ahead_log(tmp_path: Path) -> None:
     """As a backup tool does that opens the files of a server that was killed."""
-    killed = tmp_path / "killed" / "log.sqlite"
-    killed.parent.mkdir()
     opened = Opened(tmp_path / "log.sqlite")
     opened.write(Update(HardState(5, 5, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
-    for each in tmp_path.glob("log.*"):
-        (killed.parent / each.name).write_bytes(each.read_bytes())
+    killed = copied_as_it_is(tmp_path)
     opened.database.close()
     connection = sqlite3.connect(killed)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -75,14 +78,11 @@ def test_a_server_alone_keeps_its_log_when_another_program_has_merged_its_write_
     ],
 )
 def test_a_log_whose_end_is_lost_is_noticed_by_its_term(tmp_path: Path, last: HardState, why: str) -> None:
-    killed = tmp_path / "killed" / "log.sqlite"
-    killed.parent.mkdir()
     opened = Opened(tmp_path / "log.sqlite")
     opened.database.set_servers(3)
     opened.write(Update(HardState(5, 4, "a"), None, [LogEntry(b"x", None, 1, 1, 0)]))
     opened.write(Update(last))
-    for each in tmp_path.glob("log.*"):
-        (killed.parent / each.name).write_bytes(each.read_bytes())
+    killed = copied_as_it_is(tmp_path)
     opened.database.close()
     written = killed.with_name("log.sqlite-wal")
     written.write_bytes(written.read_bytes()[:-1])
