@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 TIMER_LEAST_S: Final = 0.001
 #: Surveys without an answer of servers that can be reached, after which an election is tried nevertheless.
 SURVEYS_BEFORE_STANDING: Final = 3
-#: The longest pause after a split vote, or a survey in vain, once the leader has died; in `Settings.death_wait_s`.
-SPLIT_PAUSES: Final = 5
+#: The longest pause after a survey in vain, once the leader has died; in `Settings.death_wait_s`.
+SURVEY_PAUSES: Final = 5
+#: The pause between the next rounds of candidates whose vote was split then, in durations of a round.
+ROUNDS_APART: Final = 2.0
 
 
 class Elections:
@@ -97,19 +99,23 @@ class Elections:
         All voters learn of it in the same millisecond: if two of them stood at once, an election timeout would be lost.
         """
         raft = self._raft
-        voters = [server.id for server in raft.configurations.latest.voters if server.address != leader]
-        rank = voters.index(raft.server_id) if raft.server_id in voters else len(voters)
+        rank = self._rank(leader)
         self._death_s = raft.clock.seconds()
         raft.observer.say("warn", f"the program of the leader {leader} has ended: term={raft.term}")
         self._survey_after_death(leader, (rank + raft.rng.random() / 4) * raft.settings.death_wait_s)
 
-    def _survey_after_death(self, leader: str, wait_s: float) -> None:
+    def _rank(self, dead: str) -> int:
+        """The place of this server among the voters that are left."""
+        voters = [server.id for server in self._raft.configurations.latest.voters if server.address != dead]
+        return voters.index(self._raft.server_id) if self._raft.server_id in voters else len(voters)
+
+    def _survey_after_death(self, leader: str, wait_s: float, *, repeats: bool = False) -> None:
         raft = self._raft
         term = raft.term
 
         def begin() -> None:
             is_as_before = raft.term == term and raft.role is Role.FOLLOWER and self._survey is None
-            is_silent = raft.contact_s is None or raft.contact_s <= self._death_s
+            is_silent = not repeats or raft.contact_s is None or raft.contact_s <= self._death_s
             if is_as_before and is_silent and self._may_stand():
                 self._cancel_timer()
                 self._begin_survey(dead=leader)
@@ -199,7 +205,7 @@ class Elections:
             if survey.better is not None:  # a real server would wait for its timer
                 self._raft.sender.call(survey.better, TimeoutNow(), lambda _: None)
             if self._raft.clock.seconds() - self._death_s < self._raft.settings.heartbeat_timeout_s:
-                self._survey_after_death(survey.dead, self._random_pause_s())
+                self._survey_after_death(survey.dead, self._random_pause_s(), repeats=True)
             return
         self._unanswered = self._unanswered + 1 if survey.may_have_majority else 0
         if self._unanswered >= SURVEYS_BEFORE_STANDING:
@@ -208,14 +214,14 @@ class Elections:
             self.restart()
 
     def _random_pause_s(self) -> float:
-        return self._raft.settings.death_wait_s * self._raft.rng.random() * SPLIT_PAUSES
+        return self._raft.settings.death_wait_s * self._raft.rng.random() * SURVEY_PAUSES
 
     def _stand(self, *, transfer: bool, dead: str = "") -> None:
         self.withdraw()
         self._cancel_timer()
         self._unanswered = 0
         self._dead = dead
-        self._candidacy = Candidacy(self._raft, transfer, self._not_elected, is_urgent=bool(dead))
+        self._candidacy = Candidacy(self._raft, transfer, self._not_elected, self._rank(dead) if dead else None)
         self._candidacy.start()
         self._raft.persistence.flush()
 
@@ -311,15 +317,19 @@ class Survey:
 
 
 class Candidacy:
-    """One round of an election, in one term. `is_urgent`: without a winner it ends soon after all have answered."""
+    """One round of an election, in one term.
+
+    `rank`: of this server among those that all stand at once; the round ends soon after all have answered, if nobody
+    has won. None: it ends with the election timeout.
+    """
 
     def __init__(
-        self, raft: "RaftServer", transfer: bool, not_elected: Callable[[], None], *, is_urgent: bool = False
+        self, raft: "RaftServer", transfer: bool, not_elected: Callable[[], None], rank: int | None = None
     ) -> None:
         self._raft = raft
         self._transfer = transfer
         self._not_elected = not_elected
-        self._is_urgent = is_urgent
+        self._rank = rank
         self._open = 0
         self._votes: set[str] = set()
         self._voters = {server.id: server for server in raft.configurations.latest.voters}
@@ -379,8 +389,8 @@ class Candidacy:
                 return
             if isinstance(reply, RequestVoteReply) and reply.granted and reply.term == self.term:
                 self._count(server.id)
-            if self._is_urgent and not self._open and not self._is_over:
-                self._end_soon()
+            if self._rank is not None and not self._open and not self._is_over:
+                self._end_soon(self._rank)
 
         return answered
 
@@ -396,12 +406,13 @@ class Candidacy:
             )
             self._raft.lead()
 
-    def _end_soon(self) -> None:
-        """The vote was split: the next round begins at another moment for each candidate."""
+    def _end_soon(self, rank: int) -> None:
+        """The vote was split: the candidates begin the next round in turn, each when the last one can be over."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        pause_s = self._raft.settings.death_wait_s * self._raft.rng.random() * SPLIT_PAUSES
-        self._timer = self._raft.clock.callLater(pause_s, self._time_is_up)
+        raft = self._raft
+        round_s = max(raft.clock.seconds() - self._began_s, raft.settings.death_wait_s)
+        self._timer = raft.clock.callLater((ROUNDS_APART * rank + raft.rng.random() / 4) * round_s, self._time_is_up)
 
     def _time_is_up(self) -> None:
         if not self._is_over:

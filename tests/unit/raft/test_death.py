@@ -3,6 +3,7 @@
 import pytest
 
 from tests.unit.raft.cluster import Plan, WatchedRaft, World
+from tests.unit.raft.simulated import Weather
 
 #: The heartbeat timeout is 1 s here.
 SOON_S = 0.5
@@ -43,6 +44,29 @@ def test_the_others_ask_again_where_the_first_answers_fail(first: int) -> None:
         while world.leader() is None:
             world.clock.advance(0.005)
             assert world.clock.seconds() - began_s < 2 * SOON_S, f"seed {seed}"
+
+
+def test_a_split_vote_is_over_soon_where_answers_take_long() -> None:
+    """The next rounds of two candidates are further apart than a round takes."""
+    times = []
+    for seed in range(60):
+        world = World(seed, Plan(servers=3, spare=0), WatchedRaft)
+        if world.disk_failing:
+            continue
+        while (leader := world.leader()) is None or leader.commit_index < 2:
+            world.clock.advance(0.01)
+        world.clock.advance(1.0)
+        world.network.weather = Weather(0.1)
+        world.clock.advance(0.5)
+        leader = world.leader()
+        if leader is not None:
+            world.crash(leader.server_id, 60.0)
+            began_s = world.clock.seconds()
+            while world.leader() is None:
+                world.clock.advance(0.005)
+            times.append(world.clock.seconds() - began_s)
+    assert len(times) > 20
+    assert sorted(times)[len(times) * 9 // 10] < 1.0
 
 
 def test_a_real_server_with_a_newer_log_is_told_to_stand() -> None:
