@@ -84,7 +84,7 @@ def local_parts(
     stops += [disk.stop, reaper.stop, state.stop]
     events = UserEvents(config.node_name, lambda: state.services.values(), rng)
     if not config.disable_remote_exec:
-        stops.append(_enable_remote_exec(config, reactor, calls, events))
+        stops.append(_enable_remote_exec(config, reactor, calls, events, tokens))
     coordinates = _coordinate_sender(config, reactor, rng, role, lan, tokens)
     anti_entropy = AntiEntropy(
         calls,
@@ -153,11 +153,11 @@ def _coordinate_sender(
 
 
 def _enable_remote_exec(
-    config: RuntimeConfig, reactor: Any, caller: Caller, events: UserEvents
+    config: RuntimeConfig, reactor: Any, caller: Caller, events: UserEvents, tokens: AgentTokens
 ) -> Callable[[], object]:
     """Run the jobs of `consul exec`; the returned function stops them."""
     from consulpy.agent.features.remote_exec import RemoteExec  # the import is costly, and few agents enable it
 
-    remote = RemoteExec(reactor, caller, config.datacenter, config.node_name)
+    remote = RemoteExec(reactor, caller, config.datacenter, config.node_name, lambda: tokens.agent)
     events.on_remote_exec = remote.run
     return remote.stop

@@ -8,7 +8,7 @@ locked by the session and deleted with it. Source: Consul 1.8.7.
 import base64
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
 from consulpy.structs.kv import LOCK, DirEntry, KeyRequest, KVRequest
+from consulpy.structs.options import QueryOptions
 
 _log = Logger()
 
@@ -34,13 +35,16 @@ RUNNING_MAX: Final = 16
 
 
 class RemoteExec:
-    """Runs the jobs that user events announce."""
+    """Runs the jobs that user events announce. `token()`: the agent's own, for the keys of the job."""
 
-    def __init__(self, reactor: Any, caller: Caller, datacenter: str, node_name: str) -> None:
+    def __init__(
+        self, reactor: Any, caller: Caller, datacenter: str, node_name: str, token: Callable[[], str] = lambda: ""
+    ) -> None:
         self._reactor = reactor
         self._caller = caller
         self._datacenter = datacenter
         self._node_name = node_name
+        self._token = token
         self._running: set[_Process] = set()
         self._jobs = 0
 
@@ -83,7 +87,8 @@ class RemoteExec:
         await self._write(session, f"{base}/{self._node_name}/exit", str(code).encode())
 
     async def _job(self, key: str) -> Mapping[str, Any]:
-        request = KeyRequest(datacenter=self._datacenter, key=key)
+        options = QueryOptions(token=self._token())
+        request = KeyRequest(datacenter=self._datacenter, options=options, key=key)
         reply = await self._caller.call("KVS.Get", request)
         if not reply.entries or reply.entries[0].value is None:
             raise ValueError(f"there is no job at {key}")
@@ -92,7 +97,8 @@ class RemoteExec:
 
     async def _write(self, session: str, key: str, value: bytes) -> None:
         entry = DirEntry(key=key, value=value or None, session=session)
-        if not await self._caller.call("KVS.Apply", KVRequest(datacenter=self._datacenter, op=LOCK, dir_ent=entry)):
+        request = KVRequest(datacenter=self._datacenter, token=self._token(), op=LOCK, dir_ent=entry)
+        if not await self._caller.call("KVS.Apply", request):
             raise ValueError(f"{key} could not be written: its session is gone")
 
     async def _output(self, arguments: list[str], session: str, base: str, job: Mapping[str, Any]) -> int:

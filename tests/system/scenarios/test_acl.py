@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.peers.programs import Host, Program, eventually, hosts
+from tests.peers.programs import Host, Program, environment, eventually, hosts
 
 pytestmark = [pytest.mark.peers]
 
@@ -157,6 +158,33 @@ def test_a_client_agent_says_what_a_token_lacks(datacenter: Datacenter) -> None:
         urllib.request.urlopen(request, timeout=60)
     assert refused.value.read() == b"rpc error making call: Permission denied"
     assert refused.value.headers["X-Consulpy-Denied"] == f'accessor={accessor}, key:write "k"'
+
+
+@pytest.mark.parametrize("server", [OWN, REAL])
+def test_commands_run_with_the_agents_own_tokens(datacenter: Datacenter, server: str) -> None:
+    """`exec` wants rights of the one who asks; the agents read the job and write its output by their agent token."""
+    settings = SETTINGS | {"disable_remote_exec": False}
+    datacenter.start(1, server, "-server", "-bootstrap-expect", "1", settings=settings)
+    eventually(lambda: datacenter.ask(1, "acl/token/self", MASTER), "the master token exists")
+    datacenter.start(4, OWN, settings=settings)
+    eventually(lambda: len(datacenter.ask(4, "agent/members", MASTER)) == 2, "the client has joined")
+    rules = """
+        event "_rexec" { policy = "write" } key_prefix "_rexec/" { policy = "write" }
+        session_prefix "" { policy = "write" } agent_prefix "" { policy = "read" }
+    """
+    asker, weak = datacenter.write_token(1, "asker", rules), datacenter.write_token(1, "weak", rules.split("\n")[2])
+
+    def printed(program: str, token: str) -> list[str]:
+        done = subprocess.run(
+            [program, "exec", "-wait=2s", f"-http-addr={datacenter.address(4)}:8500", f"-token={token}", "echo", "hi"],
+            env=environment(), capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+        return sorted(line.strip() for line in done.stdout.splitlines() if line.endswith(" hi"))
+
+    eventually(lambda: printed(OWN, asker) == ["n1: hi", "n4: hi"], "both run it")
+    assert printed(REAL, asker) == ["n1: hi", "n4: hi"]
+    for program in (OWN, REAL):
+        assert printed(program, weak) == []
 
 
 @pytest.mark.parametrize(("primary", "secondary"), [(OWN, REAL), (REAL, OWN), (OWN, OWN)])
