@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from consulpy.connect import certificates
 from consulpy.connect.certificates import BadCertificate, Signer
-from consulpy.connect.keys import RSA, BadKey, PrivateKey, key_pem, make_key, read_key
+from consulpy.connect.keys import RSA, BadKey, PrivateKey, key_pem, kind_and_bits, make_key, read_key
 from consulpy.connect.provider_config import BadProviderConfig, ProviderConfig, decode
 from consulpy.connect.spiffe import SigningId, authority_name
 from consulpy.errors import RPCError
@@ -21,6 +21,8 @@ from consulpy.structs.connect_ca import BUILT_IN, CAConfiguration, CAProviderSta
 _SECRETS: Final = SystemRandom()
 #: Bits of the random part of a CA's name.
 _NAME_BITS: Final = 40
+#: The smallest RSA key of a root; 1.8.7 takes smaller ones, whose certificates OpenSSL refuses.
+_RSA_BITS_MIN: Final = 2048
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -56,6 +58,9 @@ class Provider:
             key = read_key(config.private_key)
         except BadKey as error:
             raise RPCError(f"{failed}error generating CA: error parsing private key: {error}") from None
+        kind, bits = kind_and_bits(key.public_key())
+        if kind == RSA and bits < _RSA_BITS_MIN:
+            raise RPCError(f"{failed}the RSA key has {bits} bits, TLS libraries take {_RSA_BITS_MIN} or more")
         if config.root_cert:
             try:
                 certificates.check_only_certificates(config.root_cert)

@@ -268,6 +268,13 @@ def test_a_private_key_beside_the_root_is_refused_before_anything_is_written(lab
     assert lab.ops == []
 
 
+def test_an_rsa_key_that_tls_libraries_refuse_is_refused_before_anything_is_written(lab: Laboratory) -> None:
+    lab.bodies.clear()
+    with pytest.raises(RPCError, match="the RSA key has 1024 bits"):
+        lab.configure(PrivateKey=key_pem(make_key("rsa", 1024)))
+    assert lab.ops == []
+
+
 def test_a_root_that_has_ended_signs_nothing_but_its_successor(lab: Laboratory) -> None:
     lab.clock.advance(11 * 365 * 24 * 3600)
     lab.bodies.clear()
