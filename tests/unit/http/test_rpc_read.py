@@ -224,7 +224,7 @@ def test_a_write_with_members_unknown_to_consul_is_refused() -> None:
 
 def test_what_has_no_type_comes_back_as_it_was() -> None:
     harness = HttpHarness()
-    proxy = {"DestinationServiceName": "db", "Config": {"a": ["b", 1, {"c": None}]}}
+    proxy = {"DestinationServiceName": "db", "Config": {"a": ["b", 1, {"c": ""}]}}
     service = {"Service": "p", "Kind": "connect-proxy", "Port": 1, "Proxy": proxy}
     harness.tell("PUT /v1/catalog/register", {"Node": "n", "Address": "10.0.0.1", "Service": service})
     assert harness.ask("GET /v1/catalog/node/n").json["Services"]["p"]["Proxy"]["Config"] == proxy["Config"]

@@ -107,7 +107,7 @@ def test_an_event_carries_all_of_an_instance(harness: HttpHarness) -> None:
 
 
 def test_a_proxy_s_settings_of_any_kind_are_carried(harness: HttpHarness) -> None:
-    config = {"a": 1, "b": [None, True, 1.5, {"c": "d"}], "e": "", "f": {}}
+    config = {"a": 1, "b": [False, True, 1.5, {"c": "d"}], "e": "", "f": {}}
     proxy = {
         "DestinationServiceName": "web",
         "DestinationServiceID": "web-1",
