@@ -22,9 +22,7 @@ _SINCE: Final = "1.16"
 
 def newer_field_errors(entry: Any) -> Iterator[str]:
     """The errors of newer fields of an entry."""
-    yield from _unserved(entry, "")
-    for key, failover in (entry.failover or {}).items() if isinstance(entry, ServiceResolver) else ():
-        yield from _unserved(failover, f"Failover[{key}].")
+    yield from unserved_field_errors(entry)
     if isinstance(entry, ServiceDefaults | ProxyDefaults):
         if entry.mode not in _MODES:
             yield f"invalid proxy mode: {quoted(entry.mode)}"
@@ -35,6 +33,13 @@ def newer_field_errors(entry: Any) -> Iterator[str]:
         yield from _service_errors(entry)
     elif isinstance(entry, ServiceResolver):
         yield from _resolver_errors(entry)
+
+
+def unserved_field_errors(entry: Any) -> Iterator[str]:
+    """The errors of newer fields that ask for what is not done here."""
+    yield from _unserved(entry, "")
+    for key, failover in (entry.failover or {}).items() if isinstance(entry, ServiceResolver) else ():
+        yield from _unserved(failover, f"Failover[{key}].")
 
 
 def _unserved(record: Record, path: str) -> Iterator[str]:

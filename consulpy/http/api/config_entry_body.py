@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from consulpy.codec.record import Record, camel
+from consulpy.connect.config_entries.newer import unserved_field_errors
 from consulpy.connect.config_entries.numbers import UINT32
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
@@ -54,6 +55,8 @@ def entry_of(raw: Any, kinds: Mapping[str, type[Any]] = KINDS) -> Any:
         entry = decoder.record(known, raw, "")
         entry.kind = kind
     decoder.finish()
+    if unserved := list(unserved_field_errors(entry)):
+        raise GoError(format_errors(unserved))
     return entry
 
 
