@@ -21,7 +21,7 @@ from consulpy.agent.build.client import client_role
 from consulpy.agent.build.gossip import GossipPool, lan_pool, wan_pool
 from consulpy.agent.build.listeners import dns_listener, rpc_listener
 from consulpy.agent.build.local import local_parts
-from consulpy.agent.features import keyring, retry_join
+from consulpy.agent.features import retry_join
 from consulpy.agent.features.flood_join import FloodJoin
 from consulpy.agent.features.retry_join import JoinStatus
 from consulpy.agent.leave import leave
@@ -405,11 +405,3 @@ class Agent(AgentParts):
         from consulpy.agent.features.reset import reset  # for tests only
 
         return reset(self)
-
-    def keyring(
-        self, operation: str, key: str, relay_factor: int, local_only: bool = False
-    ) -> "Deferred[list[dict[str, Any]]]":
-        """Run a key operation in all pools, WAN first; `local_only`: not in the WAN pool. Fails with `RPCError`."""
-        pools = [(pool.serf, pool is self._wan_pool) for pool in reversed(self._pools())]
-        pools = [each for each in pools if not (local_only and each[1])]
-        return Deferred.fromCoroutine(keyring.operate(pools, self.datacenter, operation, key, relay_factor))

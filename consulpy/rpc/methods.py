@@ -55,7 +55,7 @@ FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "FederationState": ("operator",),
     "Health": ("health",),
     "Intention": ("intention",),
-    "Internal": ("internal",),
+    "Internal": ("internal", "keyring"),
     "KVS": ("kvs",),
     "Operator": ("operator",),
     "PreparedQuery": ("prepared_query",),
@@ -134,6 +134,8 @@ def write(
     return _register(name, Kind.WRITE, request, reply, check_forwarded, before_token, before_rights)
 
 
-def local(name: str, request: type[Record], reply: Any) -> Callable[[Handler], Handler]:
+def local(
+    name: str, request: type[Record], reply: Any, *, before_token: Callable[[Any, Any], None] | None = None
+) -> Callable[[Handler], Handler]:
     """Register a local method: `handler(server, request) -> reply or Deferred`."""
-    return _register(name, Kind.LOCAL, request, reply)
+    return _register(name, Kind.LOCAL, request, reply, before_token=before_token)

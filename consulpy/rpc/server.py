@@ -237,16 +237,16 @@ class Server:
         datacenter = getattr(request, "datacenter", None)
         if method.kind is Kind.LOCAL:
             if datacenter and datacenter != self.datacenter:
-                return self._forward(datacenter, method, request)
+                return self.forward(datacenter, method, request)
             return self._serve(method, request)
         if datacenter is not None and datacenter != self.datacenter:
             if method.name not in CONFIG_ENTRY_WRITES:
-                return self._forward(datacenter, method, request)
+                return self.forward(datacenter, method, request)
             request = moved(request, self.datacenter)  # written in the primary datacenter, whatever was named
         if self.primary_datacenter and method.name in PRIMARY_CALLS:
             return maybeDeferred(self._serve_or_forward, method, request)
         if self.mesh_primary and self._is_written_in_primary(method, request):
-            return self._forward(self.mesh_primary, method, moved(request, self.mesh_primary))
+            return self.forward(self.mesh_primary, method, moved(request, self.mesh_primary))
         return self._serve_here(method, request, dependencies)
 
     def _is_written_in_primary(self, method: Method, request: Record) -> bool:
@@ -258,7 +258,7 @@ class Server:
     def _serve_or_forward(self, method: Method, request: Record) -> "Deferred[Any]":
         """Forward calls that belong to the primary datacenter to it, serve the others."""
         home = home_of(self, method, request)
-        return self._forward(home, method, moved(request, home)) if home else self._serve_here(method, request)
+        return self.forward(home, method, moved(request, home)) if home else self._serve_here(method, request)
 
     def _serve_here(
         self, method: Method, request: Record, dependencies: DependencySet | None = None
@@ -321,7 +321,8 @@ class Server:
         method.check_forwarded(request)
         return quorum.forward(method, request)
 
-    def _forward(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
+    def forward(self, datacenter: str, method: Method, request: Record) -> "Deferred[Any]":
+        """The reply of another datacenter. Fails with `RPCError`."""
         if self.remote_datacenters is None:
             return _failed(NoPathToDatacenter())
         if method.check_forwarded is not None:

@@ -2,20 +2,21 @@
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from consulpy.codec.msgpack import pack
-from consulpy.errors import RPCError
+from consulpy.errors import NoPathToDatacenter, RPCError
 from consulpy.metrics.registry import NOTHING
 from consulpy.rpc.acl.interface import NoGuard
-from consulpy.rpc.methods import METHODS, Kind
+from consulpy.rpc.methods import METHODS, Kind, Method
 from consulpy.serf.members import Member
 from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.requests import CoordinateUpdateRequest
+from tests.fakes.keys import Keys
 
 
 class Pool:
@@ -26,6 +27,7 @@ class Pool:
         self.coordinates: dict[str, Coord] = {}
         self.own = Coord()
         self.events: list[tuple[str, bytes, bool]] = []
+        self.keys = Keys()
 
     def coordinate(self) -> Coord:
         return self.own
@@ -59,6 +61,13 @@ class Server:
         self.sessions: Any = None
         self.metrics = NOTHING
         self.guard = NoGuard()
+        #: Calls to other datacenters, and their replies by datacenter; none: it can't be reached.
+        self.forwarded: list[tuple[str, str, Any]] = []
+        self.elsewhere: dict[str, Any] = {}
+
+    def forward(self, datacenter: str, method: Method, request: Any) -> "Deferred[Any]":
+        self.forwarded.append((datacenter, method.name, request))
+        return succeed(self.elsewhere[datacenter]) if datacenter in self.elsewhere else fail(NoPathToDatacenter())
 
     def submit(self, command: Any) -> "Deferred[Any]":
         results: list[Any] = []

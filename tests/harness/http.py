@@ -37,6 +37,7 @@ from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
 from consulpy.structs.coordinate import Coord
 from consulpy.structs.node import Node
+from tests.fakes.keys import Keys
 
 ID_ONE = "11111111-2222-3333-4444-555555555501"
 ID_TWO = "11111111-2222-3333-4444-555555555502"
@@ -65,6 +66,7 @@ class Pool:
         self.members = self.membership.members
         self.tags = {"role": "consul"}
         self.members.update({each.name: each for each in members})
+        self.keys = Keys()
         self.on_user_event: Any = lambda name, payload, ltime: None
         self._ltime = 1
 
@@ -116,7 +118,8 @@ class FakeAgent:
         self.left = self.reloaded = False
         self.monitors: list[Any] = []
         self.history = Timeline(self.clock.seconds)
-        self.keys: list[tuple[str, str, int]] = []
+        #: Key operations in the LAN pool.
+        self.keys: list[tuple[str, str, int]] = self.lan.keys.done
 
     def start(self) -> "FakeAgent":
         self.leader.start()
@@ -177,12 +180,6 @@ class FakeAgent:
         entry = (level, as_json, write)
         self.monitors.append(entry)
         return lambda: self.monitors.remove(entry)
-
-    def keyring(
-        self, operation: str, key: str, relay_factor: int, local_only: bool = False
-    ) -> "Deferred[list[dict[str, Any]]]":
-        self.keys.append((operation, key, relay_factor))
-        return succeed([{"WAN": False}] if local_only else [{"WAN": True}, {"WAN": False}])
 
 
 @dataclass

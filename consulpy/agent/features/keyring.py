@@ -1,31 +1,23 @@
-"""Gossip keys: the key of `encrypt`, the keyring file of a pool, and key operations on all pools (`consul keyring`).
+"""Gossip keys: the key of `encrypt`, and the keyring file of a pool.
 
-Source: docs/wire/gossip.md 3.3 and 6.5; results of key operations as Consul 1.8.7 shows them.
+Source: docs/wire/gossip.md 3.3.
 """
 
 import base64
 import json
 import os
-import string
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
-
-from twisted.internet.defer import Deferred
+from typing import Final
 
 from consulpy.codec.strict_json import parse
-from consulpy.errors import BadRequest, ConfigError, RPCError
+from consulpy.errors import ConfigError
 from consulpy.gocompat.base64_decode import decode_base64
-from consulpy.gocompat.multierror import format_errors
 from consulpy.log import Logger
-from consulpy.serf.key_manager import KeyResponse
-from consulpy.serf.machine import Serf
 
 _log = Logger()
 
 #: The sizes of AES keys, in bytes.
 KEY_SIZES: Final = (16, 24, 32)
-_BASE64_ALPHABET: Final = frozenset(string.ascii_letters + string.digits + "+/")
 
 
 def decode_key(text: str) -> bytes:
@@ -87,57 +79,3 @@ class KeyringFile:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
-
-
-async def operate(
-    pools: Sequence[tuple[Serf, bool]], datacenter: str, operation: str, key: str, relay_factor: int
-) -> list[dict[str, Any]]:
-    """Run `operation` ("list", "install", "use" or "remove") in every pool; the results as Consul's JSON.
-
-    `pools`: pairs of Serf and whether it is the WAN pool. Raises `RPCError` that names every failure.
-    """
-    answers: list[dict[str, Any]] = []
-    errors: list[str] = []
-    for serf, wan in pools:
-        done: Deferred[KeyResponse] = Deferred()
-        where = "WAN" if wan else f"{datacenter} (LAN)"
-        if operation != "list" and (fault := base64_fault(key)) is not None:
-            errors.append(f"{where} error: illegal base64 data at input byte {fault}")
-            continue
-        try:
-            if operation == "list":
-                serf.keys.list(done.callback, relay_factor)
-            else:
-                getattr(serf.keys, operation)(key, done.callback, relay_factor)
-        except ValueError as error:
-            raise BadRequest(str(error)) from None
-        answer = await done
-        if answer.error:
-            errors.append(f"{where} error: {answer.error}")
-            errors += [f"{name}: {text}" for name, text in sorted(answer.messages.items())]
-        answers.append(
-            {
-                "WAN": wan,
-                "Datacenter": datacenter,
-                "Segment": "",
-                **({"Messages": answer.messages} if answer.messages else {}),
-                "Keys": answer.keys,
-                "PrimaryKeys": answer.primary_keys,
-                "NumNodes": answer.num_nodes,
-            }
-        )
-    if errors:
-        raise RPCError(format_errors(errors))
-    return answers
-
-
-def base64_fault(text: str) -> int | None:
-    """The offset at which Go's base64 decoder fails: a bad character or an incomplete group; None for valid base64."""
-    text = text.replace("\r", "").replace("\n", "")
-    body = text.rstrip("=")
-    bad = next((at for at, char in enumerate(body) if char not in _BASE64_ALPHABET), None)
-    if bad is not None:
-        return bad
-    padding = len(text) - len(body)
-    whole = len(text) % 4 == 0 and padding <= 2
-    return None if whole else len(body) // 4 * 4

@@ -120,8 +120,3 @@ class AgentInterface(Protocol):
 
     def monitor(self, level: str, as_json: bool, write: Callable[[str], None]) -> Callable[[], None]:
         """Stream log lines until what is returned is called. KeyError for an unknown level."""
-
-    def keyring(
-        self, operation: str, key: str, relay_factor: int, local_only: bool = False
-    ) -> "Deferred[list[dict[str, Any]]]":
-        """List, install, use or remove a gossip key in all pools, or all but the WAN pool. Fails with `RPCError`."""

@@ -13,7 +13,6 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ, WRITE, Level
 from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.errors import PermissionDenied, RPCError
-from consulpy.http.api.keyring_request import keyring_request
 from consulpy.http.api.params import refuse_namespaces, refuse_segments
 from consulpy.http.api.routing import Request, Response
 from consulpy.local.api import check_maintenance, check_update
@@ -21,7 +20,6 @@ from consulpy.local.definitions import check_from_body, service_from_body
 from consulpy.local.sidecar import check_sidecar, complete
 from consulpy.local.validation import check_definition, check_identity, check_service, check_type
 from consulpy.rpc.acl.denied import Denied, require
-from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.structs.service import NodeService
 
 if TYPE_CHECKING:
@@ -66,16 +64,6 @@ def _own_node(authorizer: Authorizer, agent: "AgentInterface", _request: Request
 
 def _operator(level: Level) -> Rights:
     return Rights(lambda authorizer, _agent, _request: require(authorizer, "operator", "", level))
-
-
-def _keyring(level: Level, text: str) -> Rights:
-    def before(authorizer: Authorizer, agent: "AgentInterface", _request: Request) -> None:
-        if agent.access.is_master(authorizer):
-            raise AclNotFound  # servers check this right, to which the token of one agent means nothing
-        if not authorizer.allows("keyring", "", level):
-            raise RPCError(text)
-
-    return Rights(before, before_token=keyring_request)
 
 
 # -- services and checks
@@ -236,8 +224,6 @@ def _require_id(text: str) -> Callable[["AgentInterface", Request], None]:
 
 _MAINTENANCE: Final = Rights(_own_node, before_token=lambda _agent, request: check_maintenance(request.query.first()))
 _TTL_CHECK: Final = Rights(_known_check)
-_READS_KEYRING: Final = _keyring(READ, "Reading keyring denied by ACLs")
-_CHANGES_KEYRING: Final = _keyring(WRITE, "Modifying keyring denied due to ACLs")
 
 #: Endpoints of the agent itself, by method and path.
 _LOCAL: Final[dict[tuple[str, str], Rights]] = {
@@ -282,10 +268,6 @@ _LOCAL: Final[dict[tuple[str, str], Rights]] = {
     ),
     ("GET", "/v1/event/list"): Rights(after=_filter_events),
     ("GET", "/v1/operator/usage"): _operator(READ),
-    ("GET", "/v1/operator/keyring"): _READS_KEYRING,
-    ("POST", "/v1/operator/keyring"): _CHANGES_KEYRING,
-    ("PUT", "/v1/operator/keyring"): _CHANGES_KEYRING,
-    ("DELETE", "/v1/operator/keyring"): _CHANGES_KEYRING,
     ("POST", "/v1/acl/rules/translate"): Rights(_translates),
     ("POST", "/v1/agent/connect/authorize"): SERVERS,  # checked by the handler, after its body
     # Connect is off: errors only.
@@ -305,6 +287,7 @@ _SERVERS_BELOW: Final = (
     "/v1/internal/",
     "/v1/kv/",
     "/v1/operator/autopilot/",
+    "/v1/operator/keyring",
     "/v1/operator/raft/",
     "/v1/query",
     "/v1/session/",

@@ -8,13 +8,16 @@ from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.http.api.params import token
 from consulpy.http.api.routing import Request
 from consulpy.local.api import parse_bool
+from consulpy.structs.keyring import INSTALL_KEY, LIST_KEYS, REMOVE_KEY, USE_KEY, KeyringRequest
+from consulpy.structs.options import QueryOptions
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
-_OPERATIONS: Final = {"GET": "list", "POST": "install", "PUT": "use", "DELETE": "remove"}
+_OPERATIONS: Final = {"GET": LIST_KEYS, "POST": INSTALL_KEY, "PUT": USE_KEY, "DELETE": REMOVE_KEY}
 _RELAY_MAX: Final = 5
 
 
@@ -28,26 +31,22 @@ class _Key(Record):
 _KEY: Final = Shape("agent.keyringArgs")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class KeyringRequest:
-    """A key operation ("list", "install", "use", "remove"). `local_only`: not in the WAN pool."""
-
-    operation: str
-    key: str
-    relay_factor: int
-    local_only: bool
-
-
 def keyring_request(agent: "AgentInterface", request: Request) -> KeyringRequest:
     """Read the arguments. Raises `BadRequest`, and `RPCError` at a client agent, which has no key operations."""
     operation, key = _OPERATIONS[request.method], ""
-    if operation != "list":
+    if operation != LIST_KEYS:
         try:
             key = decode(_Key, loads(request.body), _KEY).key
         except GoError as error:
             raise BadRequest(f"Bad request: Request decode failed: {error}") from None
-    relay_factor = _relay_factor(request.query.get("relay-factor"))
-    found = KeyringRequest(operation, key, relay_factor, _local_only(request))
+    found = KeyringRequest(
+        origin=agent.datacenter,
+        operation=operation,
+        key=key,
+        relay_factor=_relay_factor(request.query.get("relay-factor")),
+        local_only=_local_only(request),
+        options=QueryOptions(token=token(request)),
+    )
     if agent.lan.tags.get("role") == "node":
         raise RPCError("keyring operations must run against a server node")
     return found

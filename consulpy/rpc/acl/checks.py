@@ -20,6 +20,7 @@ from consulpy.structs.config_entry_requests import (
 )
 from consulpy.structs.discovery_chain import ChainRequest
 from consulpy.structs.intention import IntentionQuery, IntentionRequest, IntentionsReply
+from consulpy.structs.keyring import LIST_KEYS, KeyringRequest
 from consulpy.structs.kv import KeyListRequest, KeyRequest, KVRequest
 from consulpy.structs.prepared_query import QueryRequest
 from consulpy.structs.requests import (
@@ -83,6 +84,22 @@ def key_change(authorizer: Authorizer, verb: str, key: str) -> None:
 def event(authorizer: Authorizer, _server: "Server", request: EventFireRequest) -> None:
     """Internal.EventFire."""
     require(authorizer, "event", request.name, WRITE)
+
+
+class _KeyringDenied(Denied):
+    """The refusal of a key operation; real servers send it as an ordinary error, with a text of its own."""
+
+    http_status = 500
+
+
+def keyring(authorizer: Authorizer, _server: "Server", request: KeyringRequest) -> None:
+    """Internal.KeyringOperation."""
+    if request.operation == LIST_KEYS:
+        level, text = READ, "Reading keyring denied by ACLs"
+    else:
+        level, text = WRITE, "Modifying keyring denied due to ACLs"
+    if not authorizer.allows("keyring", "", level):
+        raise _KeyringDenied("keyring", "", level, text)
 
 
 def node_read(authorizer: Authorizer, _server: "Server", request: NodeRequest) -> None:

@@ -148,6 +148,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Intention.Match": Access(checks.intention_match),
     "Internal.EventFire": Access(checks.event),
     "Internal.GatewayServiceDump": Access(checks.gateway, after=_by_type),
+    "Internal.KeyringOperation": Access(checks.keyring),
     "Internal.NodeDump": FILTERED,
     "Internal.NodeInfo": FILTERED,
     "Internal.ServiceDump": FILTERED,

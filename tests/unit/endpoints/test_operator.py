@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from consulpy.agent.features.keyring import base64_fault
 from consulpy.codec.msgpack import unpack
 from consulpy.codec.record import Record
 from consulpy.gocompat.time import ZERO_TIME, go_time, go_time_json, unix_s
+from consulpy.rpc.endpoints.keyring import base64_fault
 from consulpy.rpc.methods import METHODS
 from consulpy.state.commands import FederationState
 from consulpy.structs.operator import FederationState as State

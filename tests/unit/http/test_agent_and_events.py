@@ -7,6 +7,7 @@ import pytest
 
 from consulpy.memberlist.member import Member as Node
 from consulpy.memberlist.member import State
+from tests.fakes.keys import KEY
 from tests.harness.http import HttpHarness
 
 
@@ -183,9 +184,9 @@ def test_relay_factors(harness: HttpHarness, query: str, text: str) -> None:
 
 def test_keyring_operations(harness: HttpHarness) -> None:
     harness.tell("GET /v1/operator/keyring?relay-factor=2")
-    harness.tell("POST /v1/operator/keyring", {"Key": "k"})
-    harness.tell("DELETE /v1/operator/keyring", {"Key": "k"})
-    assert harness.agent.keys == [("list", "", 2), ("install", "k", 0), ("remove", "k", 0)]
+    harness.tell("POST /v1/operator/keyring", {"Key": KEY})
+    harness.tell("DELETE /v1/operator/keyring", {"Key": KEY})
+    assert harness.agent.keys == [("list", "", 2), ("install", KEY, 0), ("remove", KEY, 0)]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_only_lists_of_keys_are_local(harness: HttpHarness) -> None:
     text = "Bad request: Invalid use of local-only: local-only can only be set for list requests"
     assert (refused.status, refused.text) == (400, text)
     assert harness.agent.keys == []
-    assert harness.ask("PUT /v1/operator/keyring?local-only=false", {"Key": "k"}).status == 200
+    assert harness.ask("PUT /v1/operator/keyring?local-only=false", {"Key": KEY}).status == 200
 
 
 def test_an_event_comes_back_with_its_time(harness: HttpHarness) -> None:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.gocompat.multierror import format_errors
 from consulpy.http.api.keyring_request import keyring_request
 from consulpy.http.api.params import apply_to_read, apply_to_write, token
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.local.shapes import INDEXES
 from consulpy.serf.members import Status
 from consulpy.structs.autopilot_state import AutopilotState, ServerState
+from consulpy.structs.keyring import LIST_KEYS, KeyringResponse
 from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, RaftPeerRequest
 from consulpy.structs.requests import SpecificRequest
 
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 
 
 async def _keyring(agent: "AgentInterface", request: Request) -> Response:
-    args = keyring_request(agent, request)
-    found = await agent.keyring(args.operation, args.key, args.relay_factor, args.local_only)
-    return Response(found) if args.operation == "list" else Response()
+    operation = keyring_request(agent, request)
+    found: list[KeyringResponse] = (await agent.caller.call("Internal.KeyringOperation", operation)).responses or []
+    if errors := [line for each in found for line in each.errors()]:
+        raise RPCError(format_errors(errors))
+    return Response([each.to_json() for each in found]) if operation.operation == LIST_KEYS else Response()
 
 
 for _method in ("GET", "POST", "PUT", "DELETE"):
