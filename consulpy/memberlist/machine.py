@@ -79,6 +79,7 @@ class Memberlist:
         )
         self.outgoing: Outgoing = Outgoing(self, clock, rng, transport, delegate, metrics)
         self._prober = Prober(config, clock, self.members, self.outgoing, delegate, self._log, metrics)
+        self.members.on_suspicion_ending = self._ask_suspect
         self._timers: dict[str, Timer] = {}
         self._probe_due_s = math.inf
         #: Times at which the probe timer fired late, in the clock's seconds.
@@ -356,6 +357,23 @@ class Memberlist:
         self._probe_due_s = now_s + self.config.probe_interval_s
         self._schedule_probe(self.config.probe_interval_s)
         self._prober.probe_next()
+
+    def _ask_suspect(self, member: Member) -> None:
+        """Before a suspect is declared dead: if it acks a ping, it lives, and its refutation did not arrive here.
+
+        A push/pull with the suspect fetches it. Real memberlist does not ask; lost gossip then makes a member fail.
+        """
+
+        def finished(error: Exception | None) -> None:
+            if error is not None and self.running:
+                self._log("debug", f"push/pull with the suspect {member.name} failed: {error}")
+
+        def answered() -> None:
+            if self.running and member.state is State.SUSPECT:
+                self._push_pull.run(member.endpoint, False, finished)
+
+        if self.running:
+            self._prober.ask_suspect(member, answered)
 
     def _schedule_push_pull(self, delay_s: float) -> None:
         self._timers["push_pull"] = self._clock.callLater(delay_s, self._push_pull_tick)

@@ -72,6 +72,8 @@ class Members:
         self.version = 0
         #: Called when a dead message about the local node finished broadcasting during a leave.
         self.on_own_dead_broadcast: Callable[[], None] | None = None
+        #: Called with a suspect whose suspicion is about to end (`LAST_ASKED`).
+        self.on_suspicion_ending: Callable[[Member], None] = lambda _member: None
 
     def __len__(self) -> int:
         return len(self.probe_order)
@@ -362,6 +364,8 @@ class Members:
             expected=expected,
             min_s=least_s,
             max_s=least_s * config.suspicion_max_timeout_mult,
+            interval_s=config.probe_interval_s,
+            ask=lambda: self.on_suspicion_ending(member),
             expire=expire,
         )
 

@@ -61,9 +61,10 @@ class _Probe:
 
 @dataclass(slots=True, eq=False)
 class _DiagnosticPing:
-    """A ping outside of failure detection. `received(message, source)`: called with its ack or nack."""
+    """A ping outside of the probes in turn. `received(message, source)`: called with its ack or nack."""
 
     received: Callable[[Ack | Nack, Address], None]
+    timer: Timer | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -151,12 +152,30 @@ class Prober:
         ping = self._ping(seq_no, member.name)
         if member.state is State.ALIVE:
             sent = self._sender.send(member.endpoint, ping, member)
-        else:  # send the suspicion along, so that the member can refute
-            suspicion = Suspect(member.incarnation, member.name, config.name)
-            sent = self._sender.send_parts(member.endpoint, [ping, suspicion.encode()], member)
+        else:
+            sent = self._ping_suspect(member, ping)
         if not sent:  # no ack will come: other members may have a better network
             probe.timer.cancel()
             self._probe_indirectly(seq_no, probe, deadline_s)
+
+    def _ping_suspect(self, member: Member, ping: bytes) -> bool:
+        """Ping a member, the suspicion sent along, so that it can refute."""
+        suspicion = Suspect(member.incarnation, member.name, self._config.name)
+        return self._sender.send_parts(member.endpoint, [ping, suspicion.encode()], member)
+
+    def ask_suspect(self, member: Member, answered: Callable[[], None]) -> None:
+        """Ping a suspect outside of the probes in turn; `answered()` if its ack comes within a probe interval."""
+        seq_no = self._new_seq_no()
+
+        def received(message: Ack | Nack, _source: Address) -> None:
+            if isinstance(message, Ack):
+                timer.cancel()
+                del self._by_seq[seq_no]
+                answered()
+
+        timer = self._clock.callLater(self._config.probe_interval_s, self._by_seq.pop, seq_no, None)
+        self._by_seq[seq_no] = _DiagnosticPing(received, timer)
+        self._ping_suspect(member, self._ping(seq_no, member.name))
 
     def _probe_indirectly(self, seq_no: int, probe: _Probe, deadline_s: float) -> None:
         config, target = self._config, probe.member
@@ -343,7 +362,7 @@ class Prober:
         for seq_no, waiting in list(self._by_seq.items()):
             if isinstance(waiting, _Probe):
                 self._end(seq_no, waiting)
-            elif isinstance(waiting, _RelayedPing) and waiting.timer is not None and waiting.timer.active():
+            elif waiting.timer is not None and waiting.timer.active():
                 waiting.timer.cancel()
         self._by_seq.clear()
 

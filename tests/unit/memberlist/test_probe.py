@@ -107,6 +107,36 @@ class TestProbing:
         assert [type(message) for message in to_n2[:2]] == [Ping, Suspect]
         assert to_n2[1] == Suspect(1, "n2", "c1")
 
+    def test_a_suspect_is_asked_before_it_is_declared_dead(self) -> None:
+        """Its refutation may have been lost: a push/pull with itself fetches that, if it acks."""
+        lone, _ = probing(
+            helpers=False, tcp_pings=False, probe_interval_s=1, suspicion_mult=20, suspicion_max_timeout_mult=1
+        )
+        lone.clock.advance(1.1)
+        lone.memberlist.members.probe_order.clear()  # no probe in turn any more
+        lone.clock.advance(16)
+        lone.sent()
+        lone.clock.advance(3)
+        pings = kinds(lone.sent(), Ping)
+        assert [(to, ping.node) for to, ping in pings] == [(PEER, "n2")] * 2
+        assert lone.wire.exchanges == []
+        ping = pings[-1][1]
+        lone.get(Ack(ping.seq_no))
+        [exchange] = lone.wire.exchanges
+        assert exchange.destination == PEER
+
+    def test_a_suspect_that_does_not_answer_is_dead_in_time(self) -> None:
+        lone, _ = probing(
+            helpers=False, tcp_pings=False, probe_interval_s=1, suspicion_mult=20, suspicion_max_timeout_mult=1
+        )
+        lone.clock.advance(1.1)
+        began_s = lone.memberlist.members.by_name["n2"].changed_s
+        lone.clock.advance(began_s + 19.9 - lone.clock.seconds())
+        assert lone.memberlist.members.by_name["n2"].state is State.SUSPECT
+        lone.clock.advance(0.1)
+        assert lone.memberlist.members.by_name["n2"].state is State.DEAD
+        assert lone.wire.exchanges == []
+
     def test_a_packet_that_can_not_be_sent_is_no_answer_at_once(self) -> None:
         lone = LoneMemberlist(gossip_nodes=0, push_pull_interval_s=1e9)
         lone.knows("n2")
@@ -116,7 +146,7 @@ class TestProbing:
         assert lone.wire.exchanges
 
     def test_a_failed_probe_costs_one_interval_only(self) -> None:
-        lone, ping = probing(helpers=False, awareness_max_multiplier=1)
+        lone, ping = probing(helpers=False, awareness_max_multiplier=1, suspicion_mult=40)
         lone.clock.advance(3.05)
         later = [each for _, each in kinds(lone.sent(), Ping)]
         assert [each.seq_no - ping.seq_no for each in later] == [1, 2, 3]

@@ -104,7 +104,11 @@ class TestSuspicion:
         def expire(confirmed: int) -> None:
             fired.append((clock.seconds(), confirmed))
 
-        return Suspicion(clock, "a", expected=expected, min_s=4, max_s=24, expire=expire)
+        def ask() -> None:
+            self.asked.append(clock.seconds())
+
+        self.asked = list[float]()
+        return Suspicion(clock, "a", expected=expected, min_s=4, max_s=24, interval_s=1, ask=ask, expire=expire)
 
     def test_alone_it_takes_the_longest_time(self) -> None:
         clock, fired = HeapClock(), list[tuple[float, int]]()
@@ -125,6 +129,27 @@ class TestSuspicion:
         assert [suspicion.confirm(name) for name in ("a", "b", "b", "c", "d")] == [False, True, False, True, False]
         clock.advance(100)
         assert fired == [(4, 2)]
+
+    def test_the_suspect_is_asked_two_intervals_and_one_before_the_end(self) -> None:
+        clock, fired = HeapClock(), list[tuple[float, int]]()
+        suspicion = self.suspicion(clock, 2, fired)
+        clock.advance(22.5)
+        assert self.asked == [22]
+        clock.advance(100)
+        assert (self.asked, fired) == ([22, 23], [(24, 0)])
+        suspicion = self.suspicion(clock, 1, fired)
+        clock.advance(2.5)
+        suspicion.confirm("b")
+        clock.advance(100)
+        assert self.asked == [122.5 + 4 - 2.5 + 2.5 - 1], "not twice: the end is nearer than two intervals"
+
+    def test_a_suspicion_that_was_cancelled_asks_no_more(self) -> None:
+        clock, fired = HeapClock(), list[tuple[float, int]]()
+        suspicion = self.suspicion(clock, 2, fired)
+        clock.advance(22.5)
+        suspicion.cancel()
+        clock.advance(100)
+        assert (self.asked, fired) == ([22], [])
 
     def test_confirmed_late_it_fires_at_once(self) -> None:
         clock, fired = HeapClock(), list[tuple[float, int]]()
