@@ -88,7 +88,7 @@ def as_list(value: Any, item: Callable[[Any], Any]) -> list[Any]:
 
 
 def as_map(value: Any, item: Callable[[Any], Any]) -> dict[str, Any]:
-    """Convert to a map with text keys in order, each value but nil by `item`. Raises `WrongType`.
+    """Convert to a map with text keys in order, each value but nil by `item`. A nil text is empty. Raises `WrongType`.
 
     Go sends maps in an order of chance, and shows them sorted.
     """
@@ -99,7 +99,7 @@ def as_map(value: Any, item: Callable[[Any], Any]) -> dict[str, Any]:
                     (key.decode("utf-8", "surrogateescape") if type(key) is bytes else as_text(key)): (
                         each.decode("utf-8", "surrogateescape")
                         if type(each) is bytes
-                        else None
+                        else ""
                         if each is None
                         else as_text(each)
                     )

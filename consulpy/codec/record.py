@@ -110,9 +110,10 @@ class Record:
         return wire
 
     def to_sparse(self) -> Any:
-        """As `to_wire`, without fields that have their default: faster to write and to read.
+        """As `to_wire`, without fields whose default is Go's zero value: faster to write and to read.
 
-        `from_wire` reads it. For local storage only: on the wire all fields are present.
+        `from_wire` reads it, and so does Consul, which takes zero for what is missing: a log that was written so may be
+        replicated later.
         """
         return _sparse_writer(type(self))(self)
 
@@ -255,10 +256,10 @@ def _sparse_writer(cls: type[Record]) -> Callable[[Any], Any]:
             encoded = "value"
         elif field.factory in (list, dict) or (field.default is not None and not field.default):
             source.add("if value:")
-        elif field.default is None or field.default is dataclasses.MISSING:
-            source.add("if value is not None:")
-        else:
+        elif isinstance(field.default, bytes):  # a time
             source.add(f"if value is not None and value != {source.expression(field.default)}:")
+        else:  # without a default, or with one that is not Go's zero value
+            source.add("if value is not None:")
         source.add(f"wire[{field.go!r}] = {encoded}", 2)
     source.add("return wire")
     return source.function()
@@ -375,6 +376,8 @@ def _decoder(kind: Any) -> Callable[[Any], Any]:
         return lambda value: as_list(value, item)
     if origin is dict:
         item = _decoder(_strip_none(args[1]))
+        if _is_record(args[1]):  # no pointers: a nil is an empty struct
+            return lambda value: {key: args[1]() if each is None else each for key, each in as_map(value, item).items()}
         return lambda value: as_map(value, item)
     raise AssertionError(f"no Go type for {kind}")
 

@@ -45,7 +45,7 @@ def from_wire(value: Any) -> bytes:
 
     `value`: unpacked. Raises `WrongType` for a value that is neither bytes nor a timestamp.
     """
-    if type(value) is bytes and len(value) == _WIRE.size:
+    if type(value) is bytes and len(value) == _WIRE.size and value[0] == 1:
         return value
     try:
         if isinstance(value, msgpack.Timestamp):

@@ -9,7 +9,7 @@ from dataclasses import field
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.structs.check import HealthCheck
-from consulpy.structs.service import NodeService
+from consulpy.structs.service import ConnectProxy, NodeService, ServiceAddress, Weights
 
 
 @dataclass(slots=True)
@@ -100,3 +100,23 @@ class ServiceDefinition:
     checks: list[CheckType] = field(default_factory=list)
     token: str = ""
     sidecar: "ServiceDefinition | None" = None
+
+
+@dataclass(slots=True)
+class SidecarDefinition(Record):
+    """`Connect.SidecarService` of a service in the catalog, which only a call can put there: agents take it out."""
+
+    kind: str = ""
+    id: str = go("ID", default="")
+    name: str = ""
+    tags: list[str] | None = None
+    address: str = ""
+    tagged_addresses: dict[str, ServiceAddress] | None = None
+    meta: dict[str, str] | None = None
+    port: int = 0
+    check: CheckType = field(default_factory=CheckType)
+    checks: list[CheckType] | None = None
+    weights: Weights | None = None
+    token: str = ""
+    enable_tag_override: bool = False
+    proxy: ConnectProxy | None = None

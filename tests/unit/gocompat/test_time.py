@@ -99,6 +99,12 @@ def test_bytes_that_are_no_time_show_the_zero_time(raw: bytes) -> None:
     assert len(from_wire(raw)) == len(ZERO_TIME)
 
 
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_fifteen_bytes_of_another_version_are_never_written(version: int) -> None:
+    """Real servers end at a log entry that has them."""
+    assert from_wire(bytes([version]) + struct.pack(">qIh", GO_S, NS, -1)) == ZERO_TIME
+
+
 def test_an_extension_of_ninety_six_bits_beyond_the_range_shows_the_zero_time() -> None:
     assert from_wire(msgpack.Timestamp(2**63 - 1, 0)) == ZERO_TIME
 

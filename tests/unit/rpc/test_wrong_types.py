@@ -10,8 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from consulpy.codec.msgpack import pack, unpack
+from consulpy.errors import RPCError
 from consulpy.rpc.dispatch import serve
 from consulpy.rpc.stream import RefusedCall
+from consulpy.structs.service import ServiceAddress
 from tests.harness.guarded import MASTER, GuardedHarness
 from tests.harness.http import FakeAgent, HttpHarness
 from tests.harness.rpc import make_server
@@ -29,6 +31,22 @@ def said(method: str, body: Any) -> BaseException | None:
     answer: Deferred[Any] = serve(make_server(Clock()), method, unpack(pack(body)))
     answer.addErrback(lambda failure: failed.append(failure.value))
     return failed[0] if failed else None
+
+
+def checked(**definition: Any) -> dict[str, Any]:
+    return {"Node": "n", "Address": "10.0.0.1", "Check": {"Name": "c", "Definition": definition}}
+
+
+def with_service(**more: Any) -> dict[str, Any]:
+    return {"Node": "n", "Address": "10.0.0.1", "Service": {"ID": "web", "Service": "web", "Port": 1, **more}}
+
+
+def proxy(**more: Any) -> dict[str, Any]:
+    return with_service(Kind="connect-proxy", Proxy={"DestinationServiceName": "db", **more})
+
+
+def with_sidecar(value: Any) -> dict[str, Any]:
+    return with_service(Connect={"SidecarService": value})
 
 
 NEGATIVE = "Assigning negative signed value: {}, to unsigned type"
@@ -67,6 +85,15 @@ NEGATIVE = "Assigning negative signed value: {}, to unsigned type"
         ("Txn.Apply", {"Ops": [{"KV": {"Verb": "set", "DirEnt": {"Key": "a", "Flags": -2}}}]}, NEGATIVE.format(254)),
         ("Intention.Apply", {"Intention": {"ModifyIndex": -1}}, NEGATIVE.format(255)),
         ("Operator.AutopilotSetConfiguration", {"Config": {"MaxTrailingLogs": -1}}, NEGATIVE.format(255)),
+        ("Catalog.Register", checked(OutputMaxSize=-1), NEGATIVE.format(255)),
+        ("Catalog.Register", proxy(Config={"a": {1: "b"}}), NO_TEXT.format(1)),
+        ("Catalog.Register", proxy(Config={"a": [{1.5: "b"}]}), NO_TEXT.format(0xCB)),
+        ("Catalog.Register", proxy(Upstreams=[{"Config": {"a": {True: 1}}}]), NO_TEXT.format(0xC3)),
+        ("Catalog.Register", with_sidecar(5), NO_STRUCT.format(2)),
+        ("Catalog.Register", with_sidecar("x"), NO_STRUCT.format(6)),
+        ("Catalog.Register", with_sidecar({"Port": "x"}), NO_NUMBER.format(0xA1)),
+        ("Catalog.Register", with_sidecar({"Checks": [{"TTL": "5s"}]}), NO_NUMBER.format(0xA2)),
+        ("Catalog.Register", with_sidecar({"Proxy": {"Config": {"a": {1: 2}}}}), NO_TEXT.format(1)),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_in_the_words_of_the_real_server(
@@ -75,6 +102,47 @@ def test_a_value_of_the_wrong_type_is_refused_in_the_words_of_the_real_server(
     error = said(method, body)
     assert isinstance(error, RefusedCall)
     assert str(error) == f"codec.decoder: {text}"
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("PreparedQuery.Apply", {"Op": "create", "Query": {"Service": {"Failover": {"NearestN": 2**64 - 1}}}}),
+        ("Session.Apply", {"Op": "create", "Session": {"Node": "n", "LockDelay": 2**63}}),
+        ("Catalog.Register", with_service(Port=2**63)),
+        ("Catalog.Register", with_service(TaggedAddresses={"lan": {"Address": "a", "Port": 2**63}})),
+    ],
+)
+def test_a_number_that_the_real_server_would_make_negative_is_refused(method: str, body: Any) -> None:
+    """Its decoder wraps what is above 2^63 - 1: followers would store another number than a leader of ours."""
+    assert "Overflow" in str(said(method, body))
+
+
+@pytest.mark.parametrize("body", [{1: 2}, {"MeshGateway": {1: 2}}])
+def test_an_entry_that_nobody_expects_ends_its_call_only(body: Any) -> None:
+    """And not the connection, which other calls use too."""
+    request = pack("service-defaults") + pack({"Datacenter": "dc1", "Op": "upsert", "Entry": body, "Token": ""})
+    assert isinstance(said("ConfigEntry.Apply", request), RPCError)
+
+
+def test_nil_in_a_map_is_the_zero_value_as_in_consul() -> None:
+    server = make_server(Clock())
+    body = with_service(Meta={"a": None}, TaggedAddresses={"lan": None})
+    assert not isinstance(asked(server, "Catalog.Register", {"Datacenter": "dc1", **body}), BaseException)
+    stored = server.store.catalog.service("n", "web")
+    assert stored is not None
+    assert (stored.meta, stored.tagged_addresses) == ({"a": ""}, {"lan": ServiceAddress()})
+
+
+def test_a_sidecar_is_stored_as_consul_reads_it() -> None:
+    server = make_server(Clock())
+    body = {"Datacenter": "dc1", **with_sidecar({"Port": 8, "Zork": {"a": 1}, "Proxy": {"Config": {"a": 1}}})}
+    assert not isinstance(asked(server, "Catalog.Register", body), BaseException)
+    stored = server.store.catalog.service("n", "web")
+    assert stored is not None
+    sidecar = stored.connect.sidecar_service
+    assert (sidecar[b"Port"], sidecar[b"Tags"], sidecar[b"Proxy"][b"Config"]) == (8, None, {b"a": 1})
+    assert b"Zork" not in sidecar
 
 
 @pytest.mark.parametrize(
