@@ -31,6 +31,14 @@ def npm_modules() -> Path:
     return found
 
 
+def python_program(name: str) -> str:
+    """The path of a program of the Python packages of tests/peers/tools; the test is skipped without them."""
+    found = TOOLS / "python" / "bin" / name
+    if not found.exists():
+        pytest.skip(f"{name} with python-consul is not installed: run tests/peers/tools")
+    return str(found)
+
+
 @dataclass(frozen=True)
 class Agents:
     """A datacenter of two agents. `server` and `client`: host:port of their HTTP; `dns`: address of the server's."""

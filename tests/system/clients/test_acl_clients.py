@@ -14,17 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.peers.programs import Host, eventually, hosts
-from tests.system.clients.conftest import npm_modules
+from tests.system.clients.acl_servers import ADDRESSES, MASTER, servers_with_acls
+from tests.system.clients.conftest import npm_modules, python_program
 
 pytestmark = [pytest.mark.peers]
 
-MASTER = "cf000000-0000-0000-0000-0000000000aa"
-ADDRESSES = {"consulpy": "127.78.3.1", "consul": "127.78.3.2"}
 READ, WRITE = {"policy": "read"}, {"policy": "write"}
-SETTINGS = {
-    "performance": {"raft_multiplier": 1},
-    "acl": {"enabled": True, "default_policy": "deny", "tokens": {"master": MASTER, "agent": MASTER}},
-}
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 #: What differs from run to run, or is only told by newer versions.
 _ANY = ("Hash", "CreateIndex", "ModifyIndex", "CreateTime", "ExpirationTime", "LockIndex", "Session")
@@ -33,22 +28,8 @@ _ANY = ("Hash", "CreateIndex", "ModifyIndex", "CreateTime", "ExpirationTime", "L
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A server of each program; host:port of its HTTP by the program's name."""
-    with hosts(tmp_path_factory.mktemp("acl"), None) as (host,):
-        for program, address in ADDRESSES.items():
-            place = ["-node", "server", "-bind", address, "-client", address, "-data-dir", program]
-            rest = ["-server", "-bootstrap-expect", "1", "-hcl", json.dumps(SETTINGS)]
-            host.start(program, program, "agent", *place, *rest)
-        for address in ADDRESSES.values():
-            eventually(lambda address=address: takes_its_master(address), "it takes its master token")
-        yield {program: f"{address}:8500" for program, address in ADDRESSES.items()}
-
-
-def takes_its_master(address: str) -> bool:
-    """Whether a server has done what a leader does first."""
-    try:
-        return bool(consul.Consul(host=address, token=MASTER).acl.token.read_self()["SecretID"] == MASTER)
-    except consul.ConsulException:
-        return False
+    with servers_with_acls(tmp_path_factory.mktemp("acl")) as running:
+        yield running
 
 
 class Seen:
@@ -198,4 +179,21 @@ def test_a_node_program_sees_the_same(servers: dict[str, str], tmp_path: Path) -
         ours, real = run(host, "consulpy"), run(host, "consul")
     assert ["write", True] in ours
     assert ["another key", 403, "Permission denied"] in ours
+    assert ours == real
+
+
+def test_a_python_consul_program_sees_the_same(servers: dict[str, str], tmp_path: Path) -> None:
+    """`python-consul`, by the legacy endpoints: tokens are `[what, result]` or `[what, exception, its text]`."""
+    script = str(Path(__file__).with_name("legacy_acl_client.py"))
+
+    def run(host: Host, program: str) -> list[Any]:
+        output = host.output(python_program("python"), script, ADDRESSES[program], MASTER)
+        seen = Seen()
+        return [seen.plain(json.loads(line)) for line in output.splitlines()]
+
+    with hosts(tmp_path, None) as (host,):
+        ours, real = run(host, "consulpy"), run(host, "consul")
+    assert ["mine", "1"] in ours
+    assert ["write", "ACLPermissionDenied", "Permission denied"] in ours
+    assert len(ours) == 33
     assert ours == real
