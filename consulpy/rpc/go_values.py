@@ -6,7 +6,10 @@ another value makes its state differ from ours. Found with Consul 1.8.7 as the f
 
 import dataclasses
 from functools import cache
+from math import isfinite
 from typing import Any, Final
+
+import msgpack
 
 from consulpy.codec.coerce import as_text
 from consulpy.codec.record import Record
@@ -17,14 +20,19 @@ from consulpy.structs.service import ServiceConnect
 #: Unsigned numbers of records, beside all indexes.
 _UNSIGNED: Final = frozenset({"flags", "index", "serial_number", "max_trailing_logs", "min_quorum", "output_max_size"})
 _INT64_MAX: Final = (1 << 63) - 1
-_NEVER_WRONG: Final = (str, bool, float, bytes, "str", "bool", "float", "bytes")
+_NEVER_WRONG: Final = frozenset(
+    f"{kind}{nil}"
+    for kind in ("str", "bool", "float", "bytes", "list[str]", "list[float]", "dict[str, str]")
+    for nil in ("", " | None")
+)
 
 
 def check_values(request: Record) -> None:
     """Refuse what Go's decoder does not take as it is. Raises `WireError`, with Go's text where it has one.
 
-    Negative numbers where Consul has none; numbers that it would wrap; free-form maps whose keys are no texts; the
-    definition of a sidecar, which is typed in Consul only: it is replaced by what Consul reads of it.
+    Negative numbers where Consul has none; numbers that it would wrap; free-form maps whose keys are no texts;
+    free-form values that JSON does not have, with which no real server shows the service; the definition of a sidecar,
+    which is typed in Consul only: it is replaced by what Consul reads of it.
     """
     cls: Any = type(request)
     if cls is ServiceConnect:
@@ -61,6 +69,8 @@ def _check_inside(value: Any) -> None:
             for key, inner in each.items():
                 as_text(key)
                 left.append(inner)
+        elif isinstance(each, msgpack.ExtType | msgpack.Timestamp) or (isinstance(each, float) and not isfinite(each)):
+            raise WireError(f"unsupported value: {each}")
 
 
 def _check_sidecar(connect: Any) -> None:
@@ -77,8 +87,8 @@ def _members(cls: type[Any]) -> tuple[tuple[tuple[str, bool], ...], tuple[str, .
     """The fields of a record that are numbers, with whether they are unsigned, and those that may hold others."""
     numbers, others = [], []
     for field in dataclasses.fields(cls):
-        name, kind = field.name, field.type
-        if kind in (int, "int", int | None, "int | None"):
+        name, kind = field.name, field.type.__name__ if isinstance(field.type, type) else str(field.type)
+        if kind in ("int", "int | None"):
             numbers.append((name, name in _UNSIGNED or name.endswith("_index")))
         elif kind not in _NEVER_WRONG:
             others.append(name)

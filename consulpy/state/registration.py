@@ -114,6 +114,7 @@ def put_service(change: Change, node: str, service: NodeService) -> None:
     old = old_row.service if old_row is not None else None
     new = service.copied()
     new.weights = service.weights or Weights()
+    new.locally_registered_as_sidecar = False  # neither stored nor compared by Consul
     new.create_index = old.create_index if old is not None else change.index
     new.modify_index = old.modify_index if old is not None else change.index
     if new == old:

@@ -28,10 +28,14 @@ def _fault(key: str, value: str) -> str:
         return "Key cannot be blank"
     if not _KEY.fullmatch(key):
         return "Key contains invalid characters"
-    if len(key.encode()) > _KEY_MAX:
+    if _size(key) > _KEY_MAX:
         return f"Key is too long (limit: {_KEY_MAX} characters)"
     if key.startswith("consul-"):
         return "Key prefix 'consul-' is reserved for internal use"
-    if len(value.encode()) > _VALUE_MAX:
+    if _size(value) > _VALUE_MAX:
         return f"Value is too long (limit: {_VALUE_MAX} characters)"
     return ""
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))  # Go does not validate UTF-8

@@ -114,6 +114,9 @@ def test_a_server_that_was_alone_grows_to_three(host: Host) -> None:
     quorum = Quorum(host, (OWN, OWN, REAL))
     quorum.start(1, "-bootstrap-expect", "1")
     eventually(lambda: quorum.put(1, "alone", "x"), "a server")
+    service = {"ID": "web", "Service": "web", "Weights": {"Passing": 1, "Warning": 1}}
+    body = json.dumps({"Node": "outside", "Address": "10.0.0.1", "Service": service})
+    assert ask(quorum.url(1, "catalog/register"), "PUT", body.encode())
     quorum.start(2, "-rejoin")
     quorum.start(3, "-rejoin")
 
@@ -122,6 +125,9 @@ def test_a_server_that_was_alone_grows_to_three(host: Host) -> None:
         return {server["Node"] for server in found if server["Voter"]}
 
     eventually(lambda: voters() == {"n1", "n2", "n3"}, "three voters")
+    for path in ("operator/autopilot/configuration?stale", "health/service/web?stale"):
+        read = [ask(quorum.url(number, path)) for number in (1, 3)]
+        assert read[0] == read[1], "the real server reads the log of the time before as it is"
     quorum.running.pop(1).kill()
     eventually(lambda: quorum.put(2, "more", "y"), "a write without the first one")
     assert quorum.value(3, "alone", "") == "x"

@@ -3,9 +3,11 @@
 Each line was asked of Consul 1.8.7 over a plain connection; the answer is what it said.
 """
 
+from math import inf, nan
 from typing import Any
 
 import pytest
+from msgpack import ExtType, Timestamp
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -118,6 +120,23 @@ def test_a_number_that_the_real_server_would_make_negative_is_refused(method: st
     assert "Overflow" in str(said(method, body))
 
 
+@pytest.mark.parametrize("value", [nan, inf, [{"b": -inf}], ExtType(5, b"x"), Timestamp(1, 0)])
+def test_a_setting_that_no_json_has_is_refused(value: Any) -> None:
+    """Consul takes it, and no real server shows the services of that node any more."""
+    assert "unsupported value" in str(said("Catalog.Register", proxy(Config={"a": value})))
+
+
+def test_the_mark_of_a_sidecar_is_not_stored() -> None:
+    """Consul neither stores nor compares it: the index of the service stays."""
+    server = make_server(Clock())
+    for is_marked in (False, True):
+        body = {"Datacenter": "dc1", **with_service(LocallyRegisteredAsSidecar=is_marked)}
+        assert not isinstance(asked(server, "Catalog.Register", body), BaseException)
+    stored = server.store.catalog.service("n", "web")
+    assert stored is not None
+    assert stored.modify_index == stored.create_index
+
+
 @pytest.mark.parametrize("body", [{1: 2}, {"MeshGateway": {1: 2}}])
 def test_an_entry_that_nobody_expects_ends_its_call_only(body: Any) -> None:
     """And not the connection, which other calls use too."""
@@ -125,13 +144,13 @@ def test_an_entry_that_nobody_expects_ends_its_call_only(body: Any) -> None:
     assert isinstance(said("ConfigEntry.Apply", request), RPCError)
 
 
-def test_nil_in_a_map_is_the_zero_value_as_in_consul() -> None:
+def test_nil_in_a_map_is_the_zero_value_and_any_bytes_are_a_text_as_in_consul() -> None:
     server = make_server(Clock())
-    body = with_service(Meta={"a": None}, TaggedAddresses={"lan": None})
+    body = with_service(Meta={"a": None, "b": b"\xff"}, TaggedAddresses={"lan": None})
     assert not isinstance(asked(server, "Catalog.Register", {"Datacenter": "dc1", **body}), BaseException)
     stored = server.store.catalog.service("n", "web")
     assert stored is not None
-    assert (stored.meta, stored.tagged_addresses) == ({"a": ""}, {"lan": ServiceAddress()})
+    assert (stored.meta, stored.tagged_addresses) == ({"a": "", "b": "\udcff"}, {"lan": ServiceAddress()})
 
 
 def test_a_sidecar_is_stored_as_consul_reads_it() -> None:
