@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from twisted.internet.defer import succeed
 
 from consulpy.codec.msgpack import pack
 from consulpy.errors import NoPathToDatacenter, RPCError
@@ -123,3 +124,20 @@ def test_a_refusal_over_http_says_what_was_missing() -> None:
     answer = harness.ask("GET /v1/operator/keyring", X_Consul_Token=token, User_Agent="test")
     assert (answer.status, answer.text) == (500, "Reading keyring denied by ACLs")
     assert answer.headers["x-consulpy-denied"].endswith(", keyring:read")
+
+
+def test_a_local_token_does_not_leave_its_datacenter() -> None:
+    harness = GuardedHarness()
+    local = harness.token('keyring = "read"', Local=True)
+    sent: list[tuple[str, str]] = []
+
+    class Elsewhere:
+        def call(self, datacenter: str, method: Any, request: Any) -> Any:
+            sent.append((datacenter, request.options.token))
+            return succeed(KeyringReply([]))
+
+    harness.agent.server.remote_datacenters = Elsewhere()
+    harness.agent.wan.members["t1.dc2"] = member("t1", "dc2")
+    for secret in (local, MASTER):
+        assert harness.as_(secret, "GET /v1/operator/keyring").status == 200
+    assert sent == [("dc2", ""), ("dc2", MASTER)]
