@@ -77,6 +77,10 @@ class Quorum:
         leader = self.leader()
         return max((number for number, kind in self.kinds.items() if kind == OWN), key=lambda number: number != leader)
 
+    def servers(self, number: int = 1) -> set[str]:
+        """Names of the servers in the configuration that this one has."""
+        return {server["Node"] for server in ask(self.url(number, "operator/raft/configuration"))["Servers"]}
+
     def put(self, number: int, key: str, value: str) -> bool:
         return bool(ask(self.url(number, f"kv/{key}"), "PUT", value.encode(), within_s=12))
 
@@ -94,6 +98,16 @@ def begun(host: Host, mix: str) -> Quorum:
     for number in quorum.kinds:
         quorum.start(number)
     eventually(quorum.leader, "a leader that all name")
+    return quorum
+
+
+def begun_by(host: Host, first: str, *others: str) -> Quorum:
+    """A quorum that the first server began alone, and so leads."""
+    quorum = Quorum(host, (first, *others))
+    quorum.start(1, "-bootstrap-expect", "1")
+    eventually(lambda: quorum.put(1, "x", "x"), "the first leads")
+    for number in range(2, len(others) + 2):
+        quorum.start(number, "-hcl", "")
     return quorum
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.peers.programs import Host, ask, eventually, members
-from tests.peers.quorum import OWN, REAL, Quorum
+from tests.peers.quorum import OWN, REAL, Quorum, begun_by
 
 pytestmark = [pytest.mark.peers]
 
@@ -23,20 +23,6 @@ def put(url: str, body: Any) -> Any:
     return ask(url, "PUT", json.dumps(body).encode())
 
 
-def begun_by(host: Host, first: str, *others: str) -> Quorum:
-    """A quorum that the first server began alone, and so leads."""
-    quorum = Quorum(host, (first, *others))
-    quorum.start(1, "-bootstrap-expect", "1")
-    eventually(lambda: quorum.put(1, "x", "x"), "the first leads")
-    for number in range(2, len(others) + 2):
-        quorum.start(number, "-hcl", "")
-    return quorum
-
-
-def servers(quorum: Quorum) -> set[str]:
-    return {server["Node"] for server in ask(quorum.url(1, "operator/raft/configuration"))["Servers"]}
-
-
 def intentions(quorum: Quorum, number: int) -> set[tuple[str, str]]:
     found = ask(quorum.url(number, "connect/intentions?stale"))
     return {(each["SourceName"], each["Action"]) for each in found}
@@ -46,7 +32,7 @@ def intentions(quorum: Quorum, number: int) -> set[tuple[str, str]]:
 def test_newer_requests_beside_real_servers(host: Host, leader: str) -> None:
     other = REAL if leader == OWN else OWN
     quorum = begun_by(host, leader, other)
-    eventually(lambda: servers(quorum) == {"n1", "n2"}, "both are servers")
+    eventually(lambda: quorum.servers() == {"n1", "n2"}, "both are servers")
     own = next(number for number, kind in quorum.kinds.items() if kind == OWN)
     eventually(lambda: quorum.value(own, "x"), "ours has the state")
 
@@ -93,18 +79,18 @@ def test_a_real_server_joins_no_state_that_would_end_it(host: Host) -> None:
     quorum.running[2].terminate()
     quorum.start(2, "-hcl", "")
     eventually(lambda: members(quorum.url(1, "")[: -len("/v1/")])["n2"] == "alive", "it is back")
-    assert servers(quorum) == {"n1"}, "the log still has it"
+    assert quorum.servers() == {"n1"}, "the log still has it"
     api = f"-http-addr={quorum.address(1)}:8500"
     host.run(OWN, "snapshot", "save", api, "all.snap")
     host.run(OWN, "snapshot", "restore", api, "all.snap")
-    eventually(lambda: servers(quorum) == {"n1", "n2"}, "it is added now")
+    eventually(lambda: quorum.servers() == {"n1", "n2"}, "it is added now")
     eventually(lambda: quorum.value(2, "x"), "and has the state")
     assert quorum.put(2, "after", "x")
 
 
 def test_a_quorum_of_ours_keeps_newer_kinds(host: Host) -> None:
     quorum = begun_by(host, OWN, OWN)
-    eventually(lambda: servers(quorum) == {"n1", "n2"}, "both are servers")
+    eventually(lambda: quorum.servers() == {"n1", "n2"}, "both are servers")
     assert put(quorum.url(2, "config"), MESH) is True
     for number in quorum.kinds:
         eventually(lambda number=number: len(ask(quorum.url(number, "config/mesh?stale"))) == 1, f"n{number} has it")

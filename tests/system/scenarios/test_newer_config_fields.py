@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.peers.programs import Host, ask, eventually, members
-from tests.peers.quorum import OWN, REAL, Quorum
+from tests.peers.quorum import OWN, REAL, Quorum, begun_by
 
 pytestmark = [pytest.mark.peers]
 
@@ -29,24 +29,10 @@ def shown(url: str) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in ("CreateIndex", "ModifyIndex")}
 
 
-def begun_by(host: Host, first: str, *others: str) -> Quorum:
-    """A quorum that the first server began alone, and so leads."""
-    quorum = Quorum(host, (first, *others))
-    quorum.start(1, "-bootstrap-expect", "1")
-    eventually(lambda: quorum.put(1, "x", "x"), "the first leads")
-    for number in range(2, len(others) + 2):
-        quorum.start(number, "-hcl", "")
-    return quorum
-
-
-def servers(quorum: Quorum) -> set[str]:
-    return {server["Node"] for server in ask(quorum.url(1, "operator/raft/configuration"))["Servers"]}
-
-
 @pytest.mark.parametrize("leader", [OWN, REAL])
 def test_nothing_is_acknowledged_that_a_server_would_drop(host: Host, leader: str) -> None:
     quorum = begun_by(host, leader, REAL if leader == OWN else OWN)
-    eventually(lambda: servers(quorum) == {"n1", "n2"}, "both are servers")
+    eventually(lambda: quorum.servers() == {"n1", "n2"}, "both are servers")
     own = next(number for number, kind in quorum.kinds.items() if kind == OWN)
     eventually(lambda: quorum.value(own, "x"), "ours has the state")
     with pytest.raises(ValueError, match=r"RequestTimeout, LoadBalancer came after Consul 1\.8"):
@@ -59,7 +45,7 @@ def test_nothing_is_acknowledged_that_a_server_would_drop(host: Host, leader: st
 def test_real_programs_skip_them(host: Host) -> None:
     """As a client agent, and as a server that restores a snapshot."""
     quorum = begun_by(host, OWN, OWN)
-    eventually(lambda: servers(quorum) == {"n1", "n2"}, "both are servers")
+    eventually(lambda: quorum.servers() == {"n1", "n2"}, "both are servers")
     assert put(quorum.url(2, "config"), ENTRY) is True
     for number in quorum.kinds:
         eventually(
@@ -91,12 +77,12 @@ def test_a_real_server_joins_once_there_is_nothing_to_drop(host: Host) -> None:
     quorum.kinds[2] = REAL
     quorum.start(2, "-hcl", "")
     eventually(lambda: "service-resolver/web: RequestTimeout" in quorum.running[1].output, "a line says why")
-    assert servers(quorum) == {"n1"}
+    assert quorum.servers() == {"n1"}
     assert put(quorum.url(1, "config"), PLAIN) is True
     quorum.running[2].terminate()
     quorum.start(2, "-hcl", "")
     eventually(lambda: members(quorum.url(1, "")[: -len("/v1/")])["n2"] == "alive", "it is back")
-    eventually(lambda: servers(quorum) == {"n1", "n2"}, "it is added now")
+    eventually(lambda: quorum.servers() == {"n1", "n2"}, "it is added now")
     eventually(lambda: quorum.value(2, "x"), "and its program reads the log, in which the fields still are")
     eventually(lambda: shown(quorum.url(2, "config/service-resolver/web?stale")) == PLAIN, "as it is now")
     assert quorum.put(2, "after", "x")
@@ -109,7 +95,7 @@ def test_entries_of_the_configuration_are_written_where_nobody_drops_them(host: 
     quorum.start(1, "-bootstrap-expect", "1")
     eventually(lambda: quorum.put(1, "x", "x"), "the first leads")
     quorum.start(2, "-hcl", "")
-    eventually(lambda: servers(quorum) == {"n1", "n2"}, "both are servers")
+    eventually(lambda: quorum.servers() == {"n1", "n2"}, "both are servers")
     quorum.running.pop(1).kill()
     quorum.start(1, "-config-file", "entries.json")
     said = "bootstrap config entry service-defaults/web was not written: MaxInboundConnections came after Consul 1.8"
