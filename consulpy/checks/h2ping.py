@@ -94,12 +94,16 @@ class Ping(Protocol):
     def start(self) -> Deferred[None]:
         """Ping; fires when it is acknowledged. Fails with `CheckFailed`."""
         assert self.transport is not None, "started after the connection was made"
-        answer: Deferred[None] = Deferred(lambda _: finish(self))
+        answer: Deferred[None] = Deferred(self._cancelled)
         self._answer = answer
         self._http2.initiate_connection()
         self._http2.ping(_DATA)
         self.transport.write(self._http2.data_to_send())
         return answer
+
+    def _cancelled(self, _answer: "Deferred[None]") -> None:
+        self._answer = None  # the end of the connection is no news any more
+        finish(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Handle the server's frames."""

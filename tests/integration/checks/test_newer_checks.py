@@ -148,7 +148,8 @@ def openssl(tmp_path: Path) -> Iterator[tuple[str, AgentTls]]:
         free.bind((HOST, 0))
         address = f"{HOST}:{free.getsockname()[1]}"
     command = ["openssl", "s_server", "-accept", address, "-cert", "cert", "-key", "key", "-quiet"]
-    program = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE)
+    quiet = subprocess.DEVNULL  # it prints what it receives, which is no text
+    program = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
     yield address, AgentTls(authorities=(authority.certificate,))
     program.kill()
     program.wait()
