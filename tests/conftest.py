@@ -116,6 +116,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """With CONSULPY_REQUIRE_ALL=1 (as `.ci/run` sets it) a skipped test is a failure."""
     outcome = yield
     report = outcome.get_result()
+    # programs may print bytes that are no text, which xdist cannot send
+    report.sections = [(name, text.encode(errors="replace").decode()) for name, text in report.sections]
     if report.skipped and os.environ.get("CONSULPY_REQUIRE_ALL") == "1":
         report.outcome = "failed"
         report.longrepr = f"skipped, but everything must run here: {report.longrepr}"
