@@ -24,6 +24,19 @@ pytestmark = [pytest.mark.peers, pytest.mark.netns]
 reactor: Any = _reactor
 START_S = 30
 FLAGS = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs")
+MOUNTS = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs none /run
+[ -d /sys/fs/cgroup ] || mount -t sysfs none /sys
+if ! grep -q ' /sys/fs/cgroup' /proc/self/mounts; then # a host that was not set up for containers
+  mount -t tmpfs none /sys/fs/cgroup
+  tail -n +2 /proc/cgroups | while read -r controller _; do
+    mkdir "/sys/fs/cgroup/$controller"
+    mount -t cgroup -o "$controller" none "/sys/fs/cgroup/$controller" || rmdir "/sys/fs/cgroup/$controller"
+  done
+fi
+"""
 
 
 class Docker:
@@ -40,7 +53,7 @@ class Docker:
             f"--host={self.host}",
         ]
         daemon = [tool("dockerd"), *places, *FLAGS]
-        script = "mount --make-rprivate / && mount -t tmpfs none /run && exec " + " ".join(daemon)
+        script = f"{MOUNTS}\nexec {' '.join(daemon)}"
         with self._log.open("w") as log:
             self._daemon = spawn(
                 ["unshare", "--net", "--mount", "sh", "-c", script], env=self._environment, stdout=log, stderr=log

@@ -116,7 +116,7 @@ def test_the_agents_root_leads_to_the_overview(see: Visitor, cluster: Cluster) -
     page = see.page
     page.goto(f"http://{cluster.http}/")
     page.get_by_role("heading", level=1, name="Overview").wait_for()
-    assert page.url == f"http://{cluster.http}/ui/dc1/overview"
+    expect(page).to_have_url(f"http://{cluster.http}/ui/dc1/overview")
 
 
 def test_nothing_is_asked_at_rest(see: Visitor) -> None:
