@@ -5,14 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredLock, fail
+from twisted.internet.defer import Deferred, DeferredLock
 
 from consulpy.agent.build.gossip import reporter
 from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import read_tokens, write_tokens
-from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
-from consulpy.errors import NoPathToDatacenter
 from consulpy.local.access import AgentAccess
 from consulpy.local.tokens import NAMES, AgentTokens
 from consulpy.rpc.acl.interface import CallGuard, NoGuard, Prepare
@@ -44,7 +42,8 @@ def server_guard(config: RuntimeConfig, log: "Log", reactor: Any, server: "Calla
     resolver: Resolver = state
     prepare: Prepare | None = None
     if config.primary_datacenter != config.datacenter:
-        from consulpy.rpc.acl.primary_tokens import CopiedTokens, PrimaryCaller, PrimaryTokens
+        from consulpy.rpc.acl.primary_tokens import CopiedTokens, PrimaryTokens
+        from consulpy.rpc.primary_caller import PrimaryCaller
 
         caller = PrimaryCaller(server, config.primary_datacenter)
         remote = _remote(config, reactor, caller, config.primary_datacenter, lambda: log.store)
@@ -103,24 +102,16 @@ def acl_duties(
 
 def _replication(config: RuntimeConfig, log: "Log", reactor: Any, server: "Server") -> "AclReplication":
     from consulpy.leader.acl_replication import AclReplication
-    from consulpy.rpc.dispatch import method_named
-
-    def ask(method: str, request: Record) -> "Deferred[Any]":
-        if server.remote_datacenters is None:
-            return fail(NoPathToDatacenter())
-        return server.remote_datacenters.call(config.primary_datacenter, method_named(method), request)
-
-    def server_token() -> str:
-        return server.replication_token()
+    from consulpy.rpc.primary_caller import PrimaryCaller
 
     replication = AclReplication(
         lambda: log.store,
         reactor,
         wall_clock(reactor),
         config.primary_datacenter,
-        ask,
+        PrimaryCaller(lambda: server, config.primary_datacenter).call,
         server.submit,
-        server_token,
+        lambda: server.replication_token(),
         reporter("acl.replication"),
         with_tokens=config.acl.enable_token_replication,
     )

@@ -5,9 +5,18 @@ import json
 from typing import Any
 
 from consulpy.cli import acl_show
-from consulpy.cli.acl_common import NO_MERGE, SHOWS, USES_SERVERS, part, saying, text_flag, value_of
+from consulpy.cli.acl_common import (
+    NO_MERGE,
+    SHOWS,
+    USES_SERVERS,
+    part,
+    read_record,
+    required,
+    saying,
+    text_flag,
+    value_of,
+)
 from consulpy.cli.command import Invocation, command, group
-from consulpy.client import AnswerError
 from consulpy.codec.strict_json import JsonError, parse
 from consulpy.errors import ConfigError
 from consulpy.gocompat.duration import format_duration, parse_duration
@@ -77,12 +86,6 @@ def _given(given: Invocation) -> dict[str, Any]:
     return {field: value for field, value in method.items() if value != ""}
 
 
-def _name(given: Invocation) -> str:
-    if not given.values["name"]:
-        raise ConfigError("Must specify the -name parameter")
-    return str(given.values["name"])
-
-
 @command(
     "acl auth-method create",
     "Create an ACL auth method",
@@ -121,19 +124,13 @@ def create(given: Invocation) -> int:
 )
 def read(given: Invocation) -> int:
     """One method."""
-    name = _name(given)
+    name = required(given, "name")
     return _show(given, _read(given, name, f'Error reading auth method "{name}"'))
 
 
 def _read(given: Invocation, name: str, what: str) -> dict[str, Any]:
-    with saying(what):
-        try:
-            found: dict[str, Any] = given.client.get(f"/v1/acl/auth-method/{part(name)}", given.query)
-            return found
-        except AnswerError as error:
-            if error.status != 404:
-                raise
-    raise ConfigError(f'Auth method not found with name "{name}"')
+    missing = f'Auth method not found with name "{name}"'
+    return read_record(given, f"/v1/acl/auth-method/{part(name)}", what, missing)
 
 
 @command(
@@ -199,7 +196,7 @@ Deletes an auth method, with its binding rules and the tokens that it made.
 )
 def delete(given: Invocation) -> int:
     """Remove it."""
-    name = _name(given)
+    name = required(given, "name")
     with saying(f'Error deleting auth method "{name}"'):
         given.client.delete(f"/v1/acl/auth-method/{part(name)}", {"dc": given.query["dc"]})
     given.out(f"Auth method {json.dumps(name)} deleted successfully")

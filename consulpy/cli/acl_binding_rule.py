@@ -4,9 +4,8 @@ import functools
 from typing import Any
 
 from consulpy.cli import acl_show
-from consulpy.cli.acl_common import NO_MERGE, SHOWS, USES_SERVERS, part, rule_id, saying, text_flag
+from consulpy.cli.acl_common import NO_MERGE, SHOWS, USES_SERVERS, part, read_record, rule_id, saying, text_flag
 from consulpy.cli.command import Invocation, command, group
-from consulpy.client import AnswerError
 from consulpy.errors import ConfigError
 from consulpy.gocompat.flag import Flag
 
@@ -103,14 +102,8 @@ def read(given: Invocation) -> int:
 
 
 def _read(given: Invocation, found: str, what: str) -> dict[str, Any]:
-    with saying(what):
-        try:
-            rule: dict[str, Any] = given.client.get(f"/v1/acl/binding-rule/{part(found)}", given.query)
-            return rule
-        except AnswerError as error:
-            if error.status != 404:
-                raise
-    raise ConfigError(f'Binding rule not found with ID "{found}"')
+    missing = f'Binding rule not found with ID "{found}"'
+    return read_record(given, f"/v1/acl/binding-rule/{part(found)}", what, missing)
 
 
 @command(

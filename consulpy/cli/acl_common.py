@@ -102,6 +102,25 @@ def saying(what: str) -> Iterator[None]:
         raise ConfigError(f"{what}: {error}" + (f"\n{hint}" if hint else "")) from None
 
 
+def required(given: Invocation, name: str) -> str:
+    """The value of a flag that must be given. Raises `ConfigError`."""
+    if not given.values[name]:
+        raise ConfigError(f"Must specify the -{name} parameter")
+    return str(given.values[name])
+
+
+def read_record(given: Invocation, path: str, failed: str, missing: str) -> Json:
+    """The record at this path. `failed`: the beginning of errors; `missing`: the error if there is none.
+
+    Raises `ConfigError`.
+    """
+    with saying(failed):
+        found: Json | None = given.client.find(path, given.query)
+    if found is None:
+        raise ConfigError(missing)
+    return found
+
+
 def value_of(text: str, what: str = "data") -> str:
     """A text as it is, of a file (`@file`) or the standard input (`-`). `what`: it is, for the `ConfigError`."""
     try:

@@ -17,6 +17,7 @@ from consulpy.cli.acl_common import (
     node_identities,
     part,
     policy_links,
+    read_record,
     role_id,
     role_id_by_name,
     saying,
@@ -25,7 +26,6 @@ from consulpy.cli.acl_common import (
     text_flag,
 )
 from consulpy.cli.command import Invocation, command, group
-from consulpy.client import AnswerError
 from consulpy.errors import ConfigError
 
 group(
@@ -104,19 +104,7 @@ def read(given: Invocation) -> int:
     named = role_id(given, values["id"]) if values["id"] else values["name"]
     path = f"/v1/acl/role/{part(named)}" if values["id"] else f"/v1/acl/role/name/{part(named)}"
     shown = f'{"ID" if values["id"] else "name"} "{named}"'
-    return _show(given, _read(given, path, f'Error reading role "{named}"', shown))
-
-
-def _read(given: Invocation, path: str, what: str, shown: str) -> dict[str, Any]:
-    """A role. `what`: the beginning of errors; `shown`: how it was named. Raises `ConfigError`."""
-    with saying(what):
-        try:
-            found: dict[str, Any] = given.client.get(path, given.query)
-            return found
-        except AnswerError as error:
-            if error.status != 404:
-                raise
-    raise ConfigError(f"Role not found with {shown}")
+    return _show(given, read_record(given, path, f'Error reading role "{named}"', f"Role not found with {shown}"))
 
 
 @command(
@@ -164,7 +152,8 @@ def update(given: Invocation) -> int:
         "ServiceIdentities": service_identities(given),
         "NodeIdentities": node_identities(given),
     }
-    old = _read(given, f"/v1/acl/role/{part(found)}", "Error when retrieving current role", f'ID "{found}"')
+    path = f"/v1/acl/role/{part(found)}"
+    old = read_record(given, path, "Error when retrieving current role", f'Role not found with ID "{found}"')
     changed = changed_templated_policies(given, old.get("TemplatedPolicies"))
     templated = templated_policies(given) if changed is None else changed
     if not values["no-merge"]:
@@ -177,7 +166,7 @@ def update(given: Invocation) -> int:
     if templated:
         role["TemplatedPolicies"] = templated
     with saying(f'Error updating role "{found}"'):
-        return _show(given, given.client.put(f"/v1/acl/role/{part(found)}", {"dc": given.query["dc"]}, role))
+        return _show(given, given.client.put(path, {"dc": given.query["dc"]}, role))
 
 
 @command(

@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from consulpy.cli.acl_common import TEMPLATED, USES_SERVERS, saying, template_variables, templates_in, text_flag
+from consulpy.cli.acl_common import (
+    TEMPLATED,
+    USES_SERVERS,
+    required,
+    saying,
+    template_variables,
+    templates_in,
+    text_flag,
+)
 from consulpy.cli.command import Invocation, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.codec.printable import printable
@@ -19,12 +27,6 @@ Shows the templates of policies that tokens and roles may be linked with:
     $ consulpy acl templated-policy preview -name builtin/service -var name:web
 """,
 )
-
-
-def _name(given: Invocation) -> str:
-    if not given.values["name"]:
-        raise ConfigError("Must specify the -name parameter")
-    return str(given.values["name"])
 
 
 @command(
@@ -57,7 +59,7 @@ Shows a template: its variables, and the rules that it makes of them.
 )
 def read(given: Invocation) -> int:
     """One template."""
-    name = _name(given)
+    name = required(given, "name")
     with saying(f'Error reading templated policy with name "{name}"'):
         found: dict[str, Any] = given.client.get(f"/v1/acl/templated-policy/name/{name}", given.query)
     if given.values["format"] == "json":
@@ -95,7 +97,7 @@ def preview(given: Invocation) -> int:
             raise ConfigError("Can only preview a single templated policy at a time.")
         name, variables = links[0]["TemplateName"], links[0].get("TemplateVariables", {})
     else:
-        name, variables = _name(given), template_variables(given.values["var"])
+        name, variables = required(given, "name"), template_variables(given.values["var"])
     with saying("Failed to generate the templated policy preview"):
         found = given.client.post(f"/v1/acl/templated-policy/preview/{name}", given.query, variables)
     if given.values["format"] == "json":

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from consulpy.cli.command import Invocation, command
 from consulpy.cli.main import say
-from consulpy.client import AnswerError, ClientError
+from consulpy.client import ClientError
 from consulpy.gocompat.flag import Flag, whole
 
 _STRING: Final = {"default": "", "placeholder": "string"}
@@ -84,13 +84,8 @@ def expose(given: Invocation) -> int:
 
 def _entry_of(given: Invocation, gateway: str) -> dict[str, Any]:
     """The gateway's config entry, a new one if there is none. Raises `ClientError`."""
-    try:
-        found: dict[str, Any] = given.client.get(f"/v1/config/{_INGRESS}/{gateway}", given.query)
-        return found
-    except AnswerError as error:
-        if error.status != 404:
-            raise
-        return {"Kind": _INGRESS, "Name": gateway, "Listeners": []}
+    found: dict[str, Any] | None = given.client.find(f"/v1/config/{_INGRESS}/{gateway}", given.query)
+    return found or {"Kind": _INGRESS, "Name": gateway, "Listeners": []}
 
 
 def _with_service(given: Invocation, entry: dict[str, Any], service: str) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from consulpy.cli.command import Invocation, UsageError, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.kv_entries import imported_entries
-from consulpy.client import AnswerError, ClientError
+from consulpy.client import ClientError
 from consulpy.client.api import key_path
 from consulpy.gocompat.base64_decode import decode_base64
 from consulpy.gocompat.flag import Flag, switch
@@ -71,12 +71,7 @@ _MODIFY_INDEX_FLAG: Final = Flag(
 
 def _entries(given: Invocation, key: str, **params: Any) -> list[Entry]:
     """The entries of a key or prefix; [] if there are none."""
-    try:
-        return list(given.client.get(key_path(key), {**given.query, **params}) or [])
-    except AnswerError as error:
-        if error.status == 404:
-            return []
-        raise
+    return list(given.client.find(key_path(key), {**given.query, **params}) or [])
 
 
 def _unreadable(error: OSError) -> str:

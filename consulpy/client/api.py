@@ -170,6 +170,15 @@ class Client:
         """The decoded response of a GET."""
         return self._request("GET", path, params)
 
+    def find(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The decoded response of a GET; None if there is no such record (404)."""
+        try:
+            return self.get(path, params)
+        except AnswerError as error:
+            if error.status != 404:
+                raise
+            return None
+
     def get_text(self, path: str, params: Mapping[str, Any] | None = None) -> str:
         """GET, a text that is no JSON."""
         answer = self._connection.request("GET", path, params)

@@ -103,3 +103,14 @@ def unpack_from(data: bytes | memoryview) -> tuple[Any, int]:
 def text(raw: bytes) -> str:
     """Convert bytes from the wire to text, losslessly: Go does not validate UTF-8."""
     return raw.decode("utf-8", "surrogateescape")
+
+
+def with_texts(value: Any) -> Any:
+    """A value without a schema, with the bytes in it, at any depth, converted to text."""
+    if isinstance(value, bytes):
+        return text(value)
+    if isinstance(value, list):
+        return [with_texts(each) for each in value]
+    if isinstance(value, dict):
+        return {with_texts(key): with_texts(each) for key, each in value.items()}
+    return value

@@ -5,15 +5,15 @@ One loop for each kind: a list that waits for changes, the differences by hash, 
 
 import dataclasses
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, pause
-from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
+from consulpy.rpc.primary_caller import CallPrimary
 from consulpy.state.acl_commands import PolicyDelete, PolicySet, RoleDelete, RoleSet, TokenDelete, TokenSet
 from consulpy.state.command import Command
 from consulpy.state.store import Store
@@ -43,13 +43,6 @@ BATCH: Final = 256
 _WAIT_NS: Final = 60 * 10**9
 
 
-class Primary(Protocol):
-    """Calls a server of the primary datacenter."""
-
-    def __call__(self, method: str, request: Record) -> "Deferred[Any]":
-        """The reply. Fails with `RPCError`."""
-
-
 class AclReplication:
     """`token()`: the replication token. `submit(command)`: store a change. `say(level, text)`: a line in the log.
 
@@ -62,7 +55,7 @@ class AclReplication:
         clock: Clock,
         wall_s: Callable[[], float],
         primary: str,
-        ask: Primary,
+        call_primary: CallPrimary,
         submit: Callable[[Command], "Deferred[Any]"],
         token: Callable[[], str],
         say: Callable[[str, str], None],
@@ -73,7 +66,7 @@ class AclReplication:
         self._clock = clock
         self._wall_s = wall_s
         self._primary = primary
-        self._ask = ask
+        self._call_primary = call_primary
         self._submit = submit
         self._token = token
         self._say = say
@@ -123,14 +116,14 @@ class AclReplication:
 
     async def _policies(self, index: int) -> int:
         asked = SpecificRequest(datacenter=self._primary, options=self._options(index))
-        reply = await self._ask("ACL.PolicyList", asked)
+        reply = await self._call_primary("ACL.PolicyList", asked)
         here = {row.id: row.hash for row in self._store().acl.policies.all()}
         there = {row.id: row.hash for row in reply.policies or ()}
         for ids in _batches(here.keys() - there.keys()):
             await self._submit(PolicyDelete(PolicyBatchDelete(ids)))
         for ids in _batches(key for key, found in there.items() if here.get(key) != found):
             request = PolicyBatchRequest(datacenter=self._primary, policy_ids=ids, options=self._options())
-            found = await self._ask("ACL.PolicyBatchRead", request)
+            found = await self._call_primary("ACL.PolicyBatchRead", request)
             if found.policies:
                 rows = [dataclasses.replace(row, create_index=0, modify_index=0) for row in found.policies]
                 await self._submit(PolicySet(PolicyBatchSet(rows)))
@@ -139,7 +132,7 @@ class AclReplication:
 
     async def _roles(self, index: int) -> int:
         asked = RoleListRequest(datacenter=self._primary, options=self._options(index))
-        reply = await self._ask("ACL.RoleList", asked)
+        reply = await self._call_primary("ACL.RoleList", asked)
         here = {row.id: row.hash for row in self._store().acl.roles.all()}
         there = {row.id: row for row in reply.roles or ()}
         for ids in _batches(here.keys() - there.keys()):
@@ -152,14 +145,14 @@ class AclReplication:
 
     async def _tokens(self, index: int) -> int:
         asked = TokenListRequest(datacenter=self._primary, include_global=True, options=self._options(index))
-        reply = await self._ask("ACL.TokenList", asked)
+        reply = await self._call_primary("ACL.TokenList", asked)
         here = {row.accessor_id: row.hash for row in self._store().acl.tokens.all() if not row.local}
         there = {row.accessor_id: row.hash for row in reply.tokens or () if row.accessor_id}
         for accessors in _batches(here.keys() - there.keys()):
             await self._submit(TokenDelete(TokenBatchDelete(accessors)))
         for accessors in _batches(key for key, found in there.items() if here.get(key) != found):
             request = TokenBatchRequest(datacenter=self._primary, accessor_ids=accessors, options=self._options())
-            found = await self._ask("ACL.TokenBatchRead", request)
+            found = await self._call_primary("ACL.TokenBatchRead", request)
             if found.redacted:
                 raise RPCError("the replication token lacks acl:write, without which secrets are not shown")
             if found.tokens:

@@ -6,14 +6,14 @@ One loop for each: a list that waits for changes, and what differs written here.
 
 import dataclasses
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, pause
-from consulpy.codec.record import Record
 from consulpy.errors import RPCError
+from consulpy.rpc.primary_caller import CallPrimary
 from consulpy.state.command import Command
 from consulpy.state.commands import ConfigEntry, Intention
 from consulpy.state.config_entry import DELETE, UPSERT
@@ -45,13 +45,6 @@ _ORDER: Final = (
 )
 
 
-class Primary(Protocol):
-    """Calls a server of the primary datacenter."""
-
-    def __call__(self, method: str, request: Record) -> "Deferred[Any]":
-        """The reply. Fails with `RPCError`."""
-
-
 class MeshReplication:
     """`token()`: the replication token. `submit(command)`: store a change. `say(level, text)`: a line in the log.
 
@@ -64,7 +57,7 @@ class MeshReplication:
         store: Callable[[], Store],
         clock: Clock,
         primary: str,
-        ask: Primary,
+        call_primary: CallPrimary,
         submit: Callable[[Command], "Deferred[Any]"],
         token: Callable[[], str],
         say: Callable[[str, str], None],
@@ -76,7 +69,7 @@ class MeshReplication:
         self._store = store
         self._clock = clock
         self._primary = primary
-        self._ask = ask
+        self._call_primary = call_primary
         self._submit = submit
         self._token = token
         self._say = say
@@ -119,8 +112,10 @@ class MeshReplication:
         options.max_query_time = _WAIT_NS if index else 0
         if method == "ConfigEntry.ListAll":
             kinds = [*KINDS, *NEWER_KINDS]
-            return await self._ask(method, AllEntriesQuery(datacenter=self._primary, options=options, kinds=kinds))
-        return await self._ask(method, SpecificRequest(datacenter=self._primary, options=options))
+            return await self._call_primary(
+                method, AllEntriesQuery(datacenter=self._primary, options=options, kinds=kinds)
+            )
+        return await self._call_primary(method, SpecificRequest(datacenter=self._primary, options=options))
 
     async def _entries(self, index: int) -> int:
         reply = await self._list("ConfigEntry.ListAll", index)

@@ -90,16 +90,10 @@ def _alive(store: Store, leader: Leader, member: Member) -> list[Command]:
         and (service is None or _has_service(store, member, service))
     ):
         return []
-    request = RegisterRequest(
-        datacenter=leader.datacenter,
-        id=member.tags.get("id", ""),
-        node=member.name,
-        address=member.address,
-        tagged_addresses=node.tagged_addresses if node is not None else None,
-        node_meta=node.meta if node is not None else None,
-        service=service,
-        check=_serf_health(member, PASSING, _ALIVE),
-    )
+    request = _registration(leader, member, _serf_health(member, PASSING, _ALIVE))
+    request.service = service
+    if node is not None:
+        request.tagged_addresses, request.node_meta = node.tagged_addresses, node.meta
     return [Register(request)]
 
 
@@ -107,15 +101,19 @@ def _failed(store: Store, leader: Leader, member: Member) -> list[Command]:
     node = store.catalog.nodes_table.get(member.name.lower())
     if node is None or (node.address == member.address and _health_is(store, member, CRITICAL)):
         return []
-    request = RegisterRequest(
+    request = _registration(leader, member, _serf_health(member, CRITICAL, _FAILED))
+    request.skip_node_update = True
+    return [Register(request)]
+
+
+def _registration(leader: Leader, member: Member, check: HealthCheck) -> RegisterRequest:
+    return RegisterRequest(
         datacenter=leader.datacenter,
         id=member.tags.get("id", ""),
         node=member.name,
         address=member.address,
-        skip_node_update=True,
-        check=_serf_health(member, CRITICAL, _FAILED),
+        check=check,
     )
-    return [Register(request)]
 
 
 def _serf_health(member: Member, status: str, output: str) -> HealthCheck:

@@ -26,6 +26,7 @@ from consulpy.connect.spiffe import AgentId, ServiceId
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import unix_s
 from consulpy.rpc.caller import Caller
+from consulpy.shared_result import SharedResult
 from consulpy.structs.connect_ca import CARootsReply, CASignRequest, IssuedCert
 
 #: Certificates that are kept; above it the one that was read longest ago goes.
@@ -87,7 +88,7 @@ class _Entry:
     failures: int = 0
     running: bool = False
     timer: Timer | None = None
-    waiting: list[Deferred[Any]] = field(default_factory=list)
+    waiting: SharedResult[Any] = field(default_factory=SharedResult)
     removed: bool = False
 
 
@@ -142,7 +143,7 @@ class LeafCertificates:
         entry = self._entry(identity, token)
         hit = entry.leaf is not None and not self._has_ended(entry.leaf)
         if not hit:
-            waiting = self._next(entry)
+            waiting = entry.waiting.next()
             self._fetch(entry)
             await waiting
         if index:
@@ -176,7 +177,7 @@ class LeafCertificates:
         entry.removed = True
         del self._entries[entry.identity]
         self._stop_timer(entry)
-        _fire(entry, Failure(RPCError("the certificate is not kept any longer")))
+        entry.waiting.fire(Failure(RPCError("the certificate is not kept any longer")))
 
     async def _newer(self, entry: _Entry, index: int, wait_s: float) -> None:
         until_s = self._clock.seconds() + wait_s
@@ -184,7 +185,7 @@ class LeafCertificates:
             left_s = until_s - self._clock.seconds()
             if left_s <= 0:
                 return
-            waiting = self._next(entry)
+            waiting = entry.waiting.next()
             waiting.addTimeout(left_s, self._clock)  # type: ignore[arg-type]
             try:
                 await waiting
@@ -194,12 +195,6 @@ class LeafCertificates:
                 if entry.leaf is None:
                     raise
                 return
-
-    def _next(self, entry: _Entry) -> "Deferred[Any]":
-        """The next certificate, or the error."""
-        waiting: Deferred[Any] = Deferred(lambda done: entry.waiting.remove(done) if done in entry.waiting else None)
-        entry.waiting.append(waiting)
-        return waiting
 
     # -- fetching and renewing
 
@@ -242,7 +237,7 @@ class LeafCertificates:
         self._watch_roots(entry.identity[0])
         if entry.next_signer:
             self._signer_changed(entry, entry.next_signer)
-        _fire(entry, leaf)
+        entry.waiting.fire(leaf)
 
     def _has_ended(self, leaf: IssuedCert) -> bool:
         return self._wall_s() >= unix_s(leaf.valid_before)
@@ -257,7 +252,7 @@ class LeafCertificates:
         else:
             entry.failures += 1
             self._schedule(entry, backoff_s(entry.failures, RETRY_S, RETRY_MAX_S))
-        _fire(entry, failure)
+        entry.waiting.fire(failure)
 
     def _renewal_s(self, leaf: IssuedCert) -> float:
         """Seconds until a certificate is renewed."""
@@ -338,9 +333,3 @@ class LeafCertificates:
 def _ended(leaf: IssuedCert) -> str:
     ended = datetime.fromtimestamp(unix_s(leaf.valid_before), UTC)
     return f"the certificate of {leaf.service or leaf.agent} ended at {ended:%Y-%m-%dT%H:%M:%SZ} by this agent's clock"
-
-
-def _fire(entry: _Entry, result: Any) -> None:
-    waiting, entry.waiting = entry.waiting, []
-    for each in waiting:
-        each.callback(result) if not isinstance(result, Failure) else each.errback(result)

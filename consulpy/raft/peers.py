@@ -8,12 +8,13 @@ from twisted.python.failure import Failure
 
 from consulpy.clock import Clock
 from consulpy.codec.record import Record
+from consulpy.piece_sender import PieceSender
 from consulpy.raft.configuration import Server
 from consulpy.raft.framing import CALL_TIMEOUT_S, STATE_CHUNK
 from consulpy.raft.interfaces import Answered, Unreachable
 from consulpy.raft.messages import AppendEntries, RaftError, Request
 from consulpy.raft.storage import SnapshotReader
-from consulpy.raft.transport import PeerConnection, StateSender
+from consulpy.raft.transport import PeerConnection
 
 #: Connections to one server that are held open while nothing is asked.
 IDLE_LIMIT: Final = 3
@@ -56,9 +57,13 @@ class Peers:
                 connection.close("done")
                 answered(reply)
 
+            def written(error: Exception | None) -> None:
+                if error is not None:
+                    connection.close(f"the snapshot cannot be read: {error}")
+
             timeout_s = CALL_TIMEOUT_S * max(snapshot.size / STATE_CHUNK, 1)
             connection.ask(request, finished, timeout_s)
-            StateSender(connection, snapshot).start()
+            PieceSender(connection.transport, snapshot.read, written).start()
 
         def failed(error: Exception) -> None:
             snapshot.close()

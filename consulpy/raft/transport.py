@@ -5,10 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgpack
-from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from consulpy.clock import Clock, Timer
 from consulpy.codec.record import Record
@@ -16,7 +14,6 @@ from consulpy.errors import WireError
 from consulpy.raft.framing import CALL_TIMEOUT_S, RAFT_BYTE, RaftUnpacker
 from consulpy.raft.interfaces import Answered
 from consulpy.raft.messages import RaftError, Request, decode_reply, encode_request
-from consulpy.raft.storage import SnapshotReader
 
 
 class PeerConnection(Protocol):
@@ -105,48 +102,3 @@ class PeerConnection(Protocol):
             if timer.active():
                 timer.cancel()
             answered(RaftError(why))
-
-
-@implementer(IPushProducer)
-class StateSender:
-    """Writes a state as fast as the connection takes it; one part at a time is in memory."""
-
-    def __init__(self, connection: PeerConnection, snapshot: SnapshotReader) -> None:
-        self._connection = connection
-        self._transport: Any = connection.transport
-        self._snapshot = snapshot
-        self._is_reading = self._is_paused = self._is_stopped = False
-
-    def start(self) -> None:
-        """Start writing."""
-        self._transport.registerProducer(self, True)
-        self.resumeProducing()
-
-    def pauseProducing(self) -> None:
-        """Pause: the connection's buffer is full."""
-        self._is_paused = True
-
-    def resumeProducing(self) -> None:
-        """Write the next part."""
-        self._is_paused = False
-        if not (self._is_reading or self._is_stopped):
-            self._is_reading = True
-            self._snapshot.read(self._found)
-
-    def stopProducing(self) -> None:
-        """The connection is lost: read no further parts."""
-        self._is_stopped = True
-
-    def _found(self, piece: bytes | Exception) -> None:
-        self._is_reading = False
-        if self._is_stopped:
-            return
-        if isinstance(piece, Exception):
-            self._connection.close(f"the snapshot cannot be read: {piece}")
-        elif not piece:
-            self._is_stopped = True
-            self._transport.unregisterProducer()
-        else:
-            self._transport.write(piece)
-            if not self._is_paused:
-                self.resumeProducing()

@@ -9,11 +9,10 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from consulpy.errors import RPCError
+from consulpy.piece_sender import Found, PieceSender
 from consulpy.structs.options import QueryMeta
 
 #: Largest archive that is held in memory, in bytes; a larger one is written to a file.
@@ -134,9 +133,8 @@ class SpoolWriter:
             done.callback(self.spool)
 
 
-@implementer(IPushProducer)
-class SpoolSender:
-    """Writes an archive to `consumer` as fast as that takes it, and closes it at the end or when the consumer is gone.
+class SpoolSender(PieceSender):
+    """Writes an archive to `consumer`, from where the file stands; closes it at the end or when the consumer is gone.
 
     `done(error)`: all is written, or the file could not be read; not called after `stopProducing`.
     """
@@ -144,44 +142,10 @@ class SpoolSender:
     def __init__(
         self, spool: Spool, consumer: Any, in_thread: InThread, done: Callable[[Exception | None], None]
     ) -> None:
-        self._spool = spool
-        self._consumer = consumer
-        self._in_thread = maybeDeferred if spool.is_in_memory else in_thread
-        self._done = done
-        self._is_reading = self._is_paused = self._is_over = False
+        run = maybeDeferred if spool.is_in_memory else in_thread
 
-    def start(self) -> None:
-        """Begin, from where the file stands."""
-        self._consumer.registerProducer(self, True)
-        self.resumeProducing()
+        def read(found: Found) -> None:
+            pieces = run(lambda: spool.file.read(PIECE_BYTES))
+            pieces.addErrback(lambda failure: RPCError(failure.getErrorMessage())).addCallback(found)
 
-    def pauseProducing(self) -> None:
-        """The consumer takes no more now."""
-        self._is_paused = True
-
-    def resumeProducing(self) -> None:
-        """The next piece."""
-        self._is_paused = False
-        if not (self._is_reading or self._is_over):
-            self._is_reading = True
-            self._in_thread(lambda: self._spool.file.read(PIECE_BYTES)).addBoth(self._found)
-
-    def stopProducing(self) -> None:
-        """The consumer is gone."""
-        self._is_over = True
-        if not self._is_reading:
-            self._spool.close()
-
-    def _found(self, piece: bytes | Failure) -> None:
-        self._is_reading = False
-        if self._is_over:
-            self._spool.close()
-        elif isinstance(piece, Failure) or not piece:
-            self._is_over = True
-            self._spool.close()
-            self._consumer.unregisterProducer()
-            self._done(RPCError(piece.getErrorMessage()) if isinstance(piece, Failure) else None)
-        else:
-            self._consumer.write(piece)
-            if not self._is_paused:
-                self.resumeProducing()
+        super().__init__(consumer, read, done, spool.close)

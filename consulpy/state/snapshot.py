@@ -8,7 +8,7 @@ the end the index of every key.
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, unpack_from
@@ -75,6 +75,10 @@ CA_ROOT, CA_PROVIDER_STATE, CA_CONFIG = 13, 14, 15
 _PREFIXES: Final = {"service": "service.", "kind": "service_kind.", "connect": "service_connect."}
 #: The encoded kind of ordinary services.
 TYPICAL: Final = "typical"
+
+
+Row = TypeVar("Row", bound=Record)
+_Restore = Callable[[Store, object], None]
 
 
 @dataclass(slots=True)
@@ -223,18 +227,9 @@ def restore(index: int, records: Iterable[bytes]) -> Store:
 
 
 def _register(node: Node, row: Instance | None = None, check: HealthCheck | None = None) -> bytes:
-    request = RegisterRequest(
-        datacenter=node.datacenter,
-        id=node.id,
-        node=node.node,
-        address=node.address,
-        tagged_addresses=node.tagged_addresses,
-        node_meta=node.meta,
-        service=row.service if row is not None else None,
-        check=check,
-        create_index=node.create_index,
-        modify_index=node.modify_index,
-    )
+    request = RegisterRequest.of(node)
+    request.service, request.check = row.service if row is not None else None, check
+    request.create_index, request.modify_index = node.create_index, node.modify_index
     return bytes([Register.TYPE]) + request.pack()
 
 
@@ -259,47 +254,14 @@ def _restore_coordinates(store: Store, raw: object) -> None:
         store.coordinates.table._replace((coordinate.node.lower(), coordinate.segment), coordinate)
 
 
-def _restore_autopilot(store: Store, raw: object) -> None:
-    store.operator.autopilot_table._replace((AUTOPILOT,), AutopilotConfig.from_wire(raw))
+def _row(kind: type[Row], table_of: Callable[[Store], Table[Row]], key_of: Callable[[Row], str]) -> _Restore:
+    """The function that restores records of one row each."""
 
+    def restore_row(store: Store, raw: object) -> None:
+        row = kind.from_wire(raw)
+        table_of(store)._replace((key_of(row),), row)
 
-def _restore_session(store: Store, raw: object) -> None:
-    session = Session.from_wire(raw)
-    store.sessions.table._replace((session.id.lower(),), session)
-
-
-def _restore_key(store: Store, raw: object) -> None:
-    entry = DirEntry.from_wire(raw)
-    store.kv.table._replace((entry.key,), entry)
-
-
-def _restore_tombstone(store: Store, raw: object) -> None:
-    entry = DirEntry.from_wire(raw)
-    store.kv.tombstones.table._replace((entry.key,), entry)
-
-
-def _restore_query(store: Store, raw: object) -> None:
-    query = PreparedQuery.from_wire(raw)
-    store.queries.table._replace((query.id.lower(),), query)
-
-
-def _restore_intention(store: Store, raw: object) -> None:
-    intention = Intention.from_wire(raw)
-    store.intentions.table._replace((intention.id,), intention)
-
-
-def _restore_ca_root(store: Store, raw: object) -> None:
-    root = CARoot.from_wire(raw)
-    store.connect_ca.root_table._replace((root.id,), root)
-
-
-def _restore_ca_provider_state(store: Store, raw: object) -> None:
-    state = CAProviderState.from_wire(raw)
-    store.connect_ca.provider_table._replace((state.id,), state)
-
-
-def _restore_ca_config(store: Store, raw: object) -> None:
-    store.connect_ca.config_table._replace((CA_CONFIG_KEY,), CAConfiguration.from_wire(raw))
+    return restore_row
 
 
 def _restore_config_entry(store: Store, raw: object) -> None:
@@ -354,20 +316,20 @@ _ACL_RECORDS: Final[dict[int, type[Record]]] = {
 #: Types whose records contain the names of linked rows.
 _WITH_LINKS: Final = (TokenSet.TYPE, RoleSet.TYPE)
 
-_RESTORE: Final[dict[int, Callable[[Store, object], None]]] = {
+_RESTORE: Final[dict[int, _Restore]] = {
     Register.TYPE: _restore_registration,
     CoordinateBatchUpdate.TYPE & 127: _restore_coordinates,
-    commands.Session.TYPE: _restore_session,
-    commands.KVS.TYPE: _restore_key,
-    commands.Tombstone.TYPE: _restore_tombstone,
-    commands.PreparedQuery.TYPE: _restore_query,
-    Autopilot.TYPE: _restore_autopilot,
-    commands.Intention.TYPE: _restore_intention,
+    commands.Session.TYPE: _row(Session, lambda store: store.sessions.table, lambda row: row.id.lower()),
+    commands.KVS.TYPE: _row(DirEntry, lambda store: store.kv.table, lambda row: row.key),
+    commands.Tombstone.TYPE: _row(DirEntry, lambda store: store.kv.tombstones.table, lambda row: row.key),
+    commands.PreparedQuery.TYPE: _row(PreparedQuery, lambda store: store.queries.table, lambda row: row.id.lower()),
+    Autopilot.TYPE: _row(AutopilotConfig, lambda store: store.operator.autopilot_table, lambda _: AUTOPILOT),
+    commands.Intention.TYPE: _row(Intention, lambda store: store.intentions.table, lambda row: row.id),
     commands.ConfigEntry.TYPE: _restore_config_entry,
     FederationState.TYPE: _restore_federation_state,
-    CA_ROOT: _restore_ca_root,
-    CA_PROVIDER_STATE: _restore_ca_provider_state,
-    CA_CONFIG: _restore_ca_config,
+    CA_ROOT: _row(CARoot, lambda store: store.connect_ca.root_table, lambda row: row.id),
+    CA_PROVIDER_STATE: _row(CAProviderState, lambda store: store.connect_ca.provider_table, lambda row: row.id),
+    CA_CONFIG: _row(CAConfiguration, lambda store: store.connect_ca.config_table, lambda _: CA_CONFIG_KEY),
     LegacyAclChange.TYPE: _restore_legacy_acl,
     AclBootstrap.TYPE: _restore_legacy_bootstrap,
     INDEX: _restore_index,

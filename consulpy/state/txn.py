@@ -210,14 +210,7 @@ def _node(change: Change, node: Node) -> Node | None:
 
 def _on_node(change: Change, operation: NodeOp) -> list[TxnResult]:
     node, old = operation.node, _node(change, operation.node)
-    request = RegisterRequest(
-        id=node.id,
-        node=node.node,
-        address=node.address,
-        datacenter=node.datacenter,
-        tagged_addresses=node.tagged_addresses,
-        node_meta=node.meta,
-    )
+    request = RegisterRequest.of(node)
     shown = _catalog_verb(
         "Node",
         operation.verb,

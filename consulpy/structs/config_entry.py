@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import Any, Final, Self
 
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.codec.msgpack import pack, text, unpack, unpack_from
+from consulpy.codec.msgpack import pack, text, unpack, unpack_from, with_texts
 from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
 from consulpy.gocompat.duration import format_duration_ns
@@ -356,19 +356,8 @@ def decode_entry(kind: str, raw: Any) -> Any:
 def plain(entry: Any) -> Any:
     """`entry` with the bytes in a proxy's free-form settings decoded."""
     if isinstance(entry, ProxyDefaults):
-        entry.config = plain_value(entry.config)
+        entry.config = with_texts(entry.config)
     return entry
-
-
-def plain_value(value: Any) -> Any:
-    """A value without a schema, with its bytes decoded."""
-    if isinstance(value, bytes):
-        return text(value)
-    if isinstance(value, list):
-        return [plain_value(each) for each in value]
-    if isinstance(value, dict):
-        return {plain_value(key): plain_value(each) for key, each in value.items()}
-    return value
 
 
 class Objects:

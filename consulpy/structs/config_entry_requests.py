@@ -4,10 +4,11 @@ from dataclasses import field
 from typing import Any, Self
 
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.codec.msgpack import pack
+from consulpy.codec.msgpack import pack, with_texts
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest, WireError
-from consulpy.structs.config_entry import KINDS, SERVICE_INTENTIONS, Objects, plain_value
+from consulpy.structs.config_entry import KINDS, SERVICE_INTENTIONS, Objects
+from consulpy.structs.gateway import ServiceName
 from consulpy.structs.newer_config_entry import decode_any_entry
 from consulpy.structs.newer_config_fields import refused_fields
 from consulpy.structs.options import QueryMeta
@@ -49,9 +50,9 @@ class EntryRequest(Write):
         if not isinstance(body, dict):
             raise WireError("EntryRequest: a map was expected")
         return cls(
-            datacenter=plain_value(body.get(b"Datacenter")) or "",
-            token=plain_value(body.get(b"Token")) or "",
-            op=plain_value(body.get(b"Op")) or "",
+            datacenter=with_texts(body.get(b"Datacenter")) or "",
+            token=with_texts(body.get(b"Token")) or "",
+            op=with_texts(body.get(b"Op")) or "",
             entry=cls._decode(kind, body.get(b"Entry")),
             leading_kind=kind,
         )
@@ -71,7 +72,7 @@ class EntryCall(EntryRequest):
     @staticmethod
     def _decode(kind: str, raw: Any) -> Any:
         if kind in KINDS:
-            for error in refused_fields(KINDS[kind], plain_value(raw)):
+            for error in refused_fields(KINDS[kind], with_texts(raw)):
                 raise BadRequest(error)
         return _decode_view(kind, raw)
 
@@ -90,7 +91,7 @@ class RestoredEntry(EntryRequest):
         except BadRequest as refusal:
             raise WireError(f"config entry {kind}: {refusal}") from None
         if kind in KINDS:
-            for error in refused_fields(KINDS[kind], plain_value(raw)):
+            for error in refused_fields(KINDS[kind], with_texts(raw)):
                 raise WireError(f"config entry {kind}/{entry.name}: {error}")
         return entry
 
@@ -197,15 +198,8 @@ class UpstreamId(Record):
 
 
 @dataclass(slots=True)
-class ServiceName(Record):
-    """The name of a service, as agents from Consul 1.14 on write it."""
-
-    name: str = ""
-
-
-@dataclass(slots=True)
 class PeeredServiceName(Record):
-    """A service of this cluster, or of the cluster `peer`, which there is none of here."""
+    """A service of this cluster, or of the cluster `peer`, which there is none of here (Consul 1.14)."""
 
     service_name: ServiceName = field(default_factory=ServiceName)
     peer: str = ""
@@ -252,8 +246,8 @@ class ServiceConfigReply(_ResolvedServiceConfig):
     def from_wire(cls, raw: Any) -> Self:
         """See `Record.from_wire`."""
         found = super(ServiceConfigReply, cls).from_wire(Objects(raw).next())  # noqa: UP008 - slots make another class
-        found.proxy_config = plain_value(found.proxy_config)
-        found.upstream_configs = plain_value(found.upstream_configs)
+        found.proxy_config = with_texts(found.proxy_config)
+        found.upstream_configs = with_texts(found.upstream_configs)
         for each in found.upstream_id_configs or ():
-            each.config = plain_value(each.config)
+            each.config = with_texts(each.config)
         return found

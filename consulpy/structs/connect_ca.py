@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.codec.msgpack import text
+from consulpy.codec.msgpack import with_texts
 from consulpy.codec.record import Record, go
 from consulpy.gocompat.time import time_field
 from consulpy.structs.requests import Reply, Write
@@ -54,17 +54,7 @@ _PLAIN_NUMBER_MAX: Final = 1e21
 
 def config_json(config: Mapping[Any, Any] | None) -> Any:
     """The `Config` of a CA as Go's JSON shows it: names sorted, whole numbers without a fraction."""
-    return None if config is None else _as_go(_with_texts(dict(config)))
-
-
-def _with_texts(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return text(value)
-    if isinstance(value, list):
-        return [_with_texts(each) for each in value]
-    if isinstance(value, dict):
-        return {_with_texts(key): _with_texts(each) for key, each in value.items()}
-    return value
+    return None if config is None else _as_go(with_texts(dict(config)))
 
 
 def _as_go(value: Any) -> Any:
@@ -119,7 +109,7 @@ class CAConfiguration(Record):
     @property
     def settings(self) -> dict[str, Any]:
         """`config` with texts as texts; numbers keep their type."""
-        found: dict[str, Any] = _with_texts(self.config or {})
+        found: dict[str, Any] = with_texts(self.config or {})
         return found
 
     @property

@@ -8,10 +8,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
 
+from consulpy.codec.msgpack import with_texts
 from consulpy.codec.record import plain
 from consulpy.errors import RPCError, WireError
 from consulpy.gocompat.duration import format_duration_ns
-from consulpy.structs.config_entry import KINDS, Entry, plain_value
+from consulpy.structs.config_entry import KINDS, Entry
 
 MESH: Final = "mesh"
 #: Written by newer servers only, for the gateways that they run: it may be asked for, and there is none.
@@ -82,7 +83,7 @@ class NewerEntry(Entry):
     @classmethod
     def from_wire(cls, raw: Any) -> Self:
         """See `Record.from_wire`. Fields that are not known are skipped."""
-        found = plain_value(raw)
+        found = with_texts(raw)
         if not isinstance(found, dict):
             raise WireError("a config entry: a map was expected")
         kind = str(found.get("Kind", ""))

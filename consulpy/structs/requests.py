@@ -4,6 +4,7 @@ A read embeds `QueryOptions` and names its datacenter; its reply embeds `QueryMe
 """
 
 from dataclasses import field
+from typing import Self
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
@@ -127,6 +128,18 @@ class RegisterRequest(Write):
     skip_node_update: bool = False
     create_index: int = 0
     modify_index: int = 0
+
+    @classmethod
+    def of(cls, node: Node) -> Self:
+        """A registration of the node alone, without its indexes."""
+        return cls(
+            datacenter=node.datacenter,
+            id=node.id,
+            node=node.node,
+            address=node.address,
+            tagged_addresses=node.tagged_addresses,
+            node_meta=node.meta,
+        )
 
     def catalog_node(self, create_index: int, modify_index: int) -> Node:
         """The node as a row of the catalog."""

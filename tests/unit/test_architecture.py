@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 LAYERS = [
-    {"backoff", "clock", "connections", "errors", "group_commit", "log", "log_limit"},
+    {"backoff", "clock", "connections", "errors", "group_commit", "log", "log_limit", "piece_sender", "shared_result"},
     {"codec", "metrics"},
     {"gocompat"},
     {"structs"},

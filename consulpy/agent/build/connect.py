@@ -6,19 +6,15 @@ Its imports are costly: only agents with Connect import it.
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
-
 from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
 from consulpy.agent.process.monotonic import wall_s
-from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
-from consulpy.errors import NoPathToDatacenter
 from consulpy.local.leaf_certificates import LeafCertificates, ReadRoots
 from consulpy.rpc.connect.authority import Authority, initial_configuration
 from consulpy.rpc.connect.interface import TlsOfServers
 from consulpy.rpc.connect.secondary import SecondaryAuthority
-from consulpy.rpc.dispatch import method_named
+from consulpy.rpc.primary_caller import PrimaryCaller
 from consulpy.rpc.server import Server
 from consulpy.structs.connect_ca import CARootsReply
 from consulpy.structs.options import QueryOptions
@@ -37,16 +33,10 @@ def authority(config: RuntimeConfig, server: Server) -> Authority:
     say = reporter("connect.ca")
     if config.primary_datacenter == config.datacenter:
         return Authority(server, initial, say)
-
-    def ask(method: str, request: Record) -> "Deferred[Any]":
-        if server.remote_datacenters is None:
-            return fail(NoPathToDatacenter())
-        return server.remote_datacenters.call(config.primary_datacenter, method_named(method), request)
-
-    def token() -> str:
-        return server.replication_token()
-
-    return SecondaryAuthority(server, initial, say, config.primary_datacenter, ask, token)
+    primary = PrimaryCaller(lambda: server, config.primary_datacenter)
+    return SecondaryAuthority(
+        server, initial, say, config.primary_datacenter, primary.call, lambda: server.replication_token()
+    )
 
 
 def tls_of_servers(config: RuntimeConfig, tls: Tls) -> TlsOfServers:

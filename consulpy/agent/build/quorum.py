@@ -29,6 +29,7 @@ from consulpy.raft.configuration import Server as RaftServer
 from consulpy.raft.disk import MemoryDatabase, RaftDatabase
 from consulpy.raft.interfaces import NotLeader, Observer, Role
 from consulpy.raft.leader_watch import LeaderWatch
+from consulpy.raft.leadership import Leadership
 from consulpy.raft.machine import Raft
 from consulpy.raft.peers import Peers
 from consulpy.raft.replicated_log import ReplicatedLog
@@ -315,22 +316,22 @@ class QuorumServer(Observer):
 
     def remove(self, server_id: str) -> "Deferred[None]":
         """See `Quorum`."""
-        done, finished = completion()
-        leadership = self.raft.leadership
-        if leadership is None:
-            finished(NoLeader())
-        else:
-            leadership.change_configuration(lambda now: now.without(server_id), finished)
-        return done
+        return self._lead(
+            lambda office, finished: office.change_configuration(lambda now: now.without(server_id), finished)
+        )
 
     def transfer(self, server_id: str) -> "Deferred[None]":
         """See `Quorum`."""
+        return self._lead(lambda office, finished: office.transfer(finished, server_id))
+
+    def _lead(self, act: "Callable[[Leadership, Callable[[Any], None]], None]") -> "Deferred[None]":
+        """The end of what only a leader can do; fails with `NoLeader` elsewhere."""
         done, finished = completion()
         leadership = self.raft.leadership
         if leadership is None:
             finished(NoLeader())
         else:
-            leadership.transfer(finished, server_id)
+            act(leadership, finished)
         return done
 
     def _dispatched(self) -> float:

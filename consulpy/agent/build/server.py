@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from consulpy.agent.access import acl_duties, server_guard
@@ -14,10 +14,9 @@ from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role, reply_timeout
 from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import AclResetFile
-from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.sections import AutopilotSettings
-from consulpy.errors import NoPathToDatacenter, RPCError
+from consulpy.errors import RPCError
 from consulpy.leader.leader import REJOIN_LEAST_S, REJOIN_MOST_S, Leader
 from consulpy.leader.lock_delays import LockDelays
 from consulpy.metrics.registry import Measures, Registry
@@ -25,7 +24,6 @@ from consulpy.rpc.blocking import WaitLimits
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
 from consulpy.rpc.connect.interface import CertificateAuthority
-from consulpy.rpc.dispatch import method_named
 from consulpy.rpc.limits.request_limits import ENFORCING, PERMISSIVE, RequestLimits
 from consulpy.rpc.net.dialer import Dialer
 from consulpy.rpc.pool import SERVER_IDLE_STREAMS, ConnectionPool
@@ -231,19 +229,14 @@ def _make_leader(
 def _mesh_replication(config: RuntimeConfig, log: Log, reactor: Any, server: Server) -> "MeshReplication | None":
     if not server.mesh_primary:
         return None
-
-    def ask(method: str, request: Record) -> "Deferred[Any]":
-        if server.remote_datacenters is None:
-            return fail(NoPathToDatacenter())
-        return server.remote_datacenters.call(server.mesh_primary, method_named(method), request)
-
     from consulpy.leader.mesh_replication import MeshReplication
+    from consulpy.rpc.primary_caller import PrimaryCaller
 
     return MeshReplication(
         lambda: log.store,
         reactor,
         server.mesh_primary,
-        ask,
+        PrimaryCaller(lambda: server, server.mesh_primary).call,
         server.submit,
         lambda: server.replication_token(),
         reporter("replication"),

@@ -16,7 +16,6 @@ from consulpy.local.sync.diff import adopt_tags, compare
 from consulpy.local.sync.sync_state import CheckState, Entries, ServiceState
 from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
-from consulpy.structs.node import Node
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import (
     DeregisterRequest,
@@ -193,17 +192,9 @@ class CatalogSync:
         return entry.token or self._default_token(entry.from_file)
 
     def _registration(self, token: str) -> RegisterRequest:
-        node: Node = self._entries.node
-        return RegisterRequest(
-            datacenter=node.datacenter,
-            id=node.id,
-            node=node.node,
-            address=node.address,
-            tagged_addresses=node.tagged_addresses,
-            node_meta=node.meta,
-            skip_node_update=self._entries.node_in_sync,
-            token=token,
-        )
+        request = RegisterRequest.of(self._entries.node)
+        request.skip_node_update, request.token = self._entries.node_in_sync, token
+        return request
 
     async def _register_service(self, service_id: str) -> None:
         entry = self._entries.services[service_id]

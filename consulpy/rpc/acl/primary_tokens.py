@@ -7,40 +7,17 @@ Source: docs/wire/acl.md section 15.
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.defer import Deferred, DeferredList
 
 from consulpy.codec.record import Record
-from consulpy.errors import NoPathToDatacenter, RPCError
+from consulpy.errors import RPCError
 from consulpy.rpc.acl.queries import own_token
 from consulpy.rpc.acl.remote import RemoteResolver
 from consulpy.rpc.acl.resolver import Identity, StateResolver
 from consulpy.rpc.acl.tokens import token_of
-from consulpy.rpc.dependencies import DependencySet
-from consulpy.rpc.methods import METHODS
 from consulpy.state.acl import POLICIES, ROLES, TOKENS
 from consulpy.state.store import Store
 from consulpy.state.watch import WatchSet
-
-
-class PrimaryCaller:
-    """Calls servers of the primary datacenter. `server()`: the `consulpy.rpc.server.Server` that does."""
-
-    def __init__(self, server: Callable[[], Any], primary: str) -> None:
-        self._server = server
-        self._primary = primary
-
-    def call(
-        self,
-        method: str,
-        request: Record,
-        dependencies: DependencySet | None = None,  # noqa: ARG002 - of another datacenter's state
-    ) -> "Deferred[Any]":
-        """The reply. Fails with `RPCError`."""
-        remote = self._server().remote_datacenters
-        if remote is None:
-            return fail(NoPathToDatacenter())
-        found: Deferred[Any] = remote.call(self._primary, METHODS[method], request)
-        return found
 
 
 class PrimaryTokens:

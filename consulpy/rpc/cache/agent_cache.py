@@ -22,6 +22,7 @@ from consulpy.errors import RPCError
 from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag
 from consulpy.rpc.call import no_server_answered
 from consulpy.rpc.caller import Caller
+from consulpy.shared_result import SharedResult
 from consulpy.structs.options import QueryOptions, QuerySource
 from consulpy.structs.requests import NodeRequest, Read, ServiceRequest
 
@@ -90,7 +91,7 @@ class _Entry:
     running_writes: int = 0
     writes: int = 0
     timer: Timer | None = None
-    waiting: list[Deferred[Any]] = field(default_factory=list)
+    waiting: SharedResult[Any] = field(default_factory=SharedResult)
     removed: bool = False
     #: The rights that it was read with.
     rights: Hashable = None
@@ -223,7 +224,7 @@ class AgentCache:
         self._tagged[entry.tag].discard(entry)
         self._renew(entry.tag)
         self._stop(entry)
-        _fire(entry, Failure(why or CancelledError()))
+        entry.waiting.fire(Failure(why or CancelledError()))
 
     def _stop(self, entry: _Entry) -> None:
         timer, entry.timer = entry.timer, None
@@ -294,7 +295,7 @@ class AgentCache:
             left_s = until_s - self._clock.seconds()
             if left_s <= 0:
                 return
-            reply = self._next(entry)
+            reply = entry.waiting.next()
             reply.addTimeout(left_s, self._clock)  # type: ignore[arg-type]
             try:
                 await reply
@@ -305,15 +306,9 @@ class AgentCache:
         """Call a server now; the reply, or the error."""
         if entry.running is not None and (entry.blocking or entry.running_writes < self._written()):
             self._stop(entry)
-        reply = self._next(entry)
+        reply = entry.waiting.next()
         if entry.running is None:
             self._call(entry, wait=False)
-        return reply
-
-    def _next(self, entry: _Entry) -> "Deferred[Any]":
-        """The next reply, or the error."""
-        reply: Deferred[Any] = Deferred(lambda done: entry.waiting.remove(done) if done in entry.waiting else None)
-        entry.waiting.append(reply)
         return reply
 
     def _call(self, entry: _Entry, *, wait: bool) -> None:
@@ -337,7 +332,7 @@ class AgentCache:
         entry.writes = entry.running_writes
         self._retrying, self._failures, self._retry_at_s = None, 0, 0.0
         self._renew(entry.tag)
-        _fire(entry, reply)
+        entry.waiting.fire(reply)
         self._schedule(entry, PAUSE_S)
 
     def _failed(self, failure: Failure, entry: _Entry, call: "Deferred[Any]") -> None:
@@ -345,7 +340,7 @@ class AgentCache:
             return
         entry.running = None
         if entry.reply is None or not no_server_answered(failure.value):
-            _fire(entry, failure)  # an error of a server: the next read calls again
+            entry.waiting.fire(failure)  # an error of a server: the next read calls again
             self._remove(entry)
             return
         entry.failing = True
@@ -355,7 +350,7 @@ class AgentCache:
             self._retry_at_s = now_s + backoff_s(self._failures, RETRY_S, RETRY_MAX_S)
             self._retrying = None
         self._renew(entry.tag)
-        _fire(entry, failure)
+        entry.waiting.fire(failure)
         self._schedule(entry, max(self._retry_at_s - now_s, PAUSE_S))
 
     def _schedule(self, entry: _Entry, pause_s: float) -> None:
@@ -396,12 +391,6 @@ def tag_of(request: Read) -> CacheTag:
     if isinstance(request, NodeRequest):
         return NODE, request.node.lower()
     return "", ""
-
-
-def _fire(entry: _Entry, result: Any) -> None:
-    waiting, entry.waiting = entry.waiting, []
-    for each in waiting:
-        each.callback(result) if not isinstance(result, Failure) else each.errback(result)
 
 
 def _cache_key_request(request: Read) -> Read:

@@ -6,13 +6,10 @@ Leafs are signed here also while the primary datacenter is away. Order and bodie
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Final
-
-from twisted.internet.defer import Deferred
+from typing import Final
 
 from consulpy.backoff import backoff_s
 from consulpy.clock import pause
-from consulpy.codec.record import Record
 from consulpy.connect import certificates
 from consulpy.connect.keys import key_pem
 from consulpy.connect.spiffe import SigningId, authority_name
@@ -20,13 +17,11 @@ from consulpy.errors import RPCError
 from consulpy.rpc.connect.authority import Authority
 from consulpy.rpc.connect.interface import AuthorityHost
 from consulpy.rpc.connect.provider import Provider, unique_name
+from consulpy.rpc.primary_caller import CallPrimary
 from consulpy.structs import connect_ca as structs
 from consulpy.structs.connect_ca import CAConfiguration, CARequest, CARoot, CARootsReply, CASignRequest
 from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import SpecificRequest
-
-#: `ask(method, request)`: the reply of a server of the primary datacenter.
-Ask = Callable[[str, Record], "Deferred[Any]"]
 
 #: The pause after a failed call to the primary datacenter, in seconds; it doubles up to the maximum.
 RETRY_S: Final = 1.0
@@ -50,12 +45,12 @@ class SecondaryAuthority(Authority):
         initial: CAConfiguration,
         say: Callable[[str, str], None],
         primary: str,
-        ask: Ask,
+        call_primary: CallPrimary,
         token: Callable[[], str],
     ) -> None:
         super().__init__(host, initial, say)
         self._primary = primary
-        self._ask = ask
+        self._call_primary = call_primary
         self._token = token
 
     async def _initialize(self) -> None:
@@ -85,7 +80,7 @@ class SecondaryAuthority(Authority):
                     token=self._token(), min_query_index=index, max_query_time=int(LOOK_S * 1e9) if index else 0
                 )
                 request = SpecificRequest(datacenter=self._primary, options=options)
-                roots: CARootsReply = await self._ask("ConnectCA.Roots", request)
+                roots: CARootsReply = await self._call_primary("ConnectCA.Roots", request)
                 await self._locked(self._adopt(roots))
             except RPCError as error:
                 failures += 1
@@ -133,7 +128,7 @@ class SecondaryAuthority(Authority):
         name = authority_name("sec", unique_name(), provider.trust_domain)
         csr = certificates.make_authority_request(key, name, uri)
         request = CASignRequest(datacenter=self._primary, token=self._token(), csr=csr)
-        intermediate: str = await self._ask("ConnectCA.SignIntermediate", request)
+        intermediate: str = await self._call_primary("ConnectCA.SignIntermediate", request)
         certificates.check_issued(intermediate, root.root_cert)
         state = provider.state
         assert state is not None

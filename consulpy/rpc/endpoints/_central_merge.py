@@ -6,12 +6,13 @@ ends when either changes.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from consulpy.connect.central_merge import configured_name, merged, upstream_ids
 from consulpy.rpc.endpoints.config_entry import resolve
 from consulpy.state.watch import WatchSet
 from consulpy.structs.config_entry_requests import ServiceConfigReply, ServiceConfigRequest
+from consulpy.structs.options import QueryMeta
 from consulpy.structs.service import CheckServiceNode, NodeService, ServiceNode
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ class CentralDefaults:
         self._server = server
         self._known: dict[tuple[str, ...], ServiceConfigReply] = {}
         self.index, _ = server.store.config_entries.all(watch)
+
+    def marked_in(self, meta: QueryMeta) -> Self:
+        """The same; `meta`, of a reply, then says that its rows have them, and is as new as they are."""
+        meta.index, meta.has_central_config = max(meta.index, self.index), True
+        return self
 
     def instances(self, rows: Sequence[CheckServiceNode]) -> Sequence[CheckServiceNode]:
         """Instances with nodes and checks."""

@@ -117,18 +117,16 @@ def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | N
         index, found = gateways.connect_nodes(server.store, watch, request.service_name)
     else:
         index, found = catalog.service_nodes(watch, request.service_name, wanted_tags(request))
-    rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
     reply = ServiceNodesReply()
     reply.meta.index = index
-    if request.merge_central_config:
-        defaults = CentralDefaults(server, watch)
-        reply.meta.index, reply.meta.has_central_config = max(index, defaults.index), True
-        rows = defaults.service_nodes(rows)
 
     def fill(matching: list[ServiceNode] | None) -> None:
         count_look_up(server, "catalog", request, matching, watch)
         reply.service_nodes = nearest_first(server, matching, request.source, _node_of)
 
+    rows = on_nodes_with(server, found, request.node_meta_filters, _node_of)
+    if request.merge_central_config:
+        rows = CentralDefaults(server, watch).marked_in(reply.meta).service_nodes(rows)
     return filtered(reply, rows, request.options.filter, ServiceNode, fill)
 
 

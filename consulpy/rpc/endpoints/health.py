@@ -69,18 +69,16 @@ def service_nodes(
         index, found = gateways.connect_instances(server.store, watch, request.service_name, wanted_tags(request))
     else:
         index, found = catalog.check_service_nodes(watch, request.service_name, wanted_tags(request))
-    rows = on_nodes_with(server, found, request.node_meta_filters, node_of)
     reply = CheckServiceNodesReply()
     reply.meta.index = index
-    if request.merge_central_config:
-        defaults = CentralDefaults(server, watch)
-        reply.meta.index, reply.meta.has_central_config = max(index, defaults.index), True
-        rows = defaults.instances(rows)
 
     def fill(matching: list[CheckServiceNode] | None) -> None:
         count_look_up(server, "health", request, matching, watch)
         reply.nodes = nearest_first(server, matching, request.source, node_of)
 
+    rows = on_nodes_with(server, found, request.node_meta_filters, node_of)
+    if request.merge_central_config:
+        rows = CentralDefaults(server, watch).marked_in(reply.meta).instances(rows)
     return filtered(reply, rows, request.options.filter, CheckServiceNode, fill)
 
 

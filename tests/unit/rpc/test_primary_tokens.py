@@ -10,10 +10,11 @@ from consulpy.acl.levels import READ
 from consulpy.codec.record import Record
 from consulpy.errors import NoPathToDatacenter
 from consulpy.rpc.acl.guard import Guard
-from consulpy.rpc.acl.primary_tokens import CopiedTokens, PrimaryCaller, PrimaryTokens
+from consulpy.rpc.acl.primary_tokens import CopiedTokens, PrimaryTokens
 from consulpy.rpc.acl.remote import DOWN_POLICIES, RemoteResolver
 from consulpy.rpc.acl.resolver import AclNotFound, Authorizers, StateResolver
 from consulpy.rpc.methods import Method
+from consulpy.rpc.primary_caller import PrimaryCaller
 from consulpy.state.acl import POLICIES, TOKENS
 from consulpy.state.acl_commands import TokenSet
 from consulpy.state.watch import WatchSet
