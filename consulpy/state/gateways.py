@@ -5,8 +5,9 @@ no gateway, except Consul's own; a service that is named too has the settings gi
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
+from consulpy.connect.discovery_chain.compiler import protocol_of
 from consulpy.state.config_entry import CONFIG_ENTRIES
 from consulpy.state.indexes import GATEWAY_SERVICES, SERVICES
 from consulpy.state.store import Store
@@ -19,7 +20,21 @@ WILDCARD: Final = "*"
 
 
 def gateway_services(store: Store, watch: WatchSet | None, gateway: str) -> tuple[int, list[GatewayService]]:
-    """The services behind a gateway, by name and port."""
+    """The services behind a gateway, by name and port; by `*` only those of the listener's protocol."""
+    index, found = _behind(store, watch, gateway)
+
+    def find(kind: str, name: str) -> Any:
+        return store.config_entries.get(watch, kind, name)[1]
+
+    def is_served(each: GatewayService) -> bool:
+        is_any = each.from_wildcard and each.gateway_kind == INGRESS
+        return not is_any or protocol_of(each.service.name, find) == each.protocol
+
+    return index, [each for each in found if is_served(each)]
+
+
+def _behind(store: Store, watch: WatchSet | None, gateway: str) -> tuple[int, list[GatewayService]]:
+    """The services behind a gateway whatever their protocol: Consul finds gateways of a service by these."""
     found: list[GatewayService] = []
     tables = [GATEWAY_SERVICES, CONFIG_ENTRIES]
     for kind in (TERMINATING, INGRESS):
@@ -51,7 +66,7 @@ def ingress_nodes(store: Store, watch: WatchSet | None, name: str) -> tuple[int,
     index, entries = store.config_entries.all(watch, INGRESS)
     found: list[CheckServiceNode] = []
     for entry in entries:
-        changed, services = gateway_services(store, watch, entry.name)
+        changed, services = _behind(store, watch, entry.name)
         index = max(index, changed)
         if any(each.service.name.lower() == name.lower() for each in services):
             changed, rows = store.catalog.check_service_nodes(watch, entry.name)
@@ -88,7 +103,7 @@ def _terminating(store: Store, watch: WatchSet | None, name: str) -> list[str]:
     return [
         entry.name
         for entry in entries
-        if any(each.service.name.lower() == name.lower() for each in gateway_services(store, watch, entry.name)[1])
+        if any(each.service.name.lower() == name.lower() for each in _behind(store, watch, entry.name)[1])
     ]
 
 

@@ -124,6 +124,25 @@ def test_hosts_stand_for_the_name_of_a_service(harness: HttpHarness) -> None:
     assert shown["GatewayConfig"] == {"Addresses": ["a.b:8082", "*:8083"]}
 
 
+def test_every_service_is_every_one_of_the_listeners_protocol(harness: HttpHarness) -> None:
+    """Seen at a real agent: the list leaves the others out, the gateways of a service do not."""
+    put(harness, "config", {"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": "http"}})
+    put(harness, "config", {"Kind": "service-defaults", "Name": "plain", "Protocol": "tcp"})
+    put(harness, "config", HOSTS)
+    register(harness, Service="iw", Kind="ingress-gateway", Port=8082)
+    for name in ("plain", "web"):
+        register(harness, Service=name)
+
+    def names() -> list[str]:
+        return [each["Service"]["Name"] for each in behind(harness, "iw") if each.get("FromWildcard")]
+
+    assert names() == ["web"]
+    assert [each["Name"] for each in ask(harness, "internal/ui/gateway-services-nodes/iw")] == ["redis", "web"]
+    assert len(ask(harness, "health/ingress/plain")) == 1
+    put(harness, "config", {"Kind": "service-defaults", "Name": "plain", "Protocol": "http"})
+    assert names() == ["plain", "web"]
+
+
 def test_the_index_rises_with_every_change_and_never_goes_back(harness: HttpHarness) -> None:
     """Ours: a real agent's stands still at some of these changes."""
     seen = []
