@@ -11,12 +11,21 @@ test('characters that cannot be seen are shown as marks', () => {
   assert.equal(words.visible('tag \u{e0041}'), 'tag [U+E0041]');
 });
 
+test('no two names look alike because of what has no width, or because of spaces', () => {
+  for (const hidden of ['\u034f', '\u115f', '\u17b4', '\u180b', '\u200c', '\u200d', '\u2064', '\ufe0f', '\uffa0', '\u{e0101}'])
+    assert.match(words.visible(`we${hidden}b`), /^we\[U\+[0-9A-F]{4,5}\]b$/);
+  assert.equal(words.visible('1\ufe0f'), '1[U+FE0F]');
+  for (const space of ['\u00a0', '\u2003', '\u202f', '\u3000', '\u2800']) assert.match(words.visible(`a${space}b`), /^a\[U\+/);
+  assert.deepEqual([' a', 'a ', 'a  b', 'a b', ' '].map(words.visible), ['␣a', 'a␣', 'a␣␣b', 'a b', '␣']);
+});
+
 test('letters of all scripts and joined emoji stay as they are', () => {
-  for (const text of ['héllo', 'שלום', '日本', '👩\u200d💻', 'a_b-c.d']) assert.equal(words.visible(text), text);
+  for (const text of ['héllo', 'שלום', '日本', '👩\u200d💻', '❤\ufe0f', '1\ufe0f\u20e3', 'نمی\u200cخواهم', 'क्\u200dष', 'a_b-c.d']) assert.equal(words.visible(text), text);
 });
 
 test('lines and tabs of an output stay, its other controls are marked', () => {
   assert.equal(words.visibleLines('a\r\n\tb\u001b[31m'), 'a\n\tb␛[31m');
+  assert.equal(words.visibleLines(' a  b\u00a0c '), ' a  b\u00a0c ');
 });
 
 test('the first line of an output is the first that says something, and short', () => {
@@ -65,7 +74,15 @@ test('durations are said with one unit', () => {
 test('an argument of a command is quoted where the shell needs it', () => {
   assert.equal(words.shellWord('web-1.x'), 'web-1.x');
   assert.equal(words.shellWord("it's $HOME"), "'it'\\''s $HOME'");
+  assert.equal(words.shellWord(''), "''");
+  assert.equal(words.shellWord('a\\\u202e\'b\n'), "$'a\\\\\\u202e\\'b\\u000a'");
   assert.equal(words.hostPort('::1', 80), '[::1]:80');
+});
+
+test('a command has what comes from outside as arguments, never as flags, and its datacenter', () => {
+  assert.equal(words.commandLine('kv get', ['a']), 'kv get a');
+  assert.equal(words.commandLine('kv get', ['-recurse']), 'kv get -- -recurse');
+  assert.equal(words.commandLine('intention get', ['*', '$(reboot)'], 'dc 2'), "intention get -datacenter='dc 2' '*' '$(reboot)'");
 });
 
 test('what cannot be seen in a text is named once', () => {

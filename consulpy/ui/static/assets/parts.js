@@ -4,7 +4,7 @@ import { html, nothing } from './vendor/lit-html/lit-html.js';
 import { Directive, directive } from './vendor/lit-html/directive.js';
 import { noChange } from './vendor/lit-html/lit-html.js';
 import { currentToken } from './api.js';
-import { STATES, clockTime, dateTime, duration, visible, webAddress } from './words.js';
+import { STATES, clockTime, commandLine, dateTime, duration, visible, visibleLines, webAddress } from './words.js';
 
 export { html, nothing };
 
@@ -167,14 +167,21 @@ export async function copyText(view, raw) {
   }
 }
 
-/** The commands that show the same; each `[command, curl path]`. */
+/** A command about the view's datacenter, with arguments from outside. */
+export const command = (view, words, ...args) =>
+  commandLine(words, args, view.app.isOwn(view.route.dc) ? '' : view.route.dc);
+
+/** A `curl` call of the API; with the token that is in use, which is not shown. */
+const curl = (path) =>
+  `curl ${currentToken() ? '-H "X-Consul-Token: $CONSUL_HTTP_TOKEN" ' : ''}'${location.origin}${path.replaceAll("'", '%27')}'`;
+
+/** The commands that show the same; each `[command, curl path]`, '' where there is none. */
 export function sameOnCommandLine(...pairs) {
-  const origin = location.origin;
   return html`<details class="same">
     <summary>The same on the command line</summary>
     ${pairs.map(
-      ([command, path]) => html`${command ? html`<pre tabindex="0">${visible(command)}</pre>` : nothing}
-        ${path ? html`<pre tabindex="0">curl ${visible(`'${origin}${path}'`)}</pre>` : nothing}`,
+      ([text, path]) => html`${text ? html`<pre tabindex="0">${visibleLines(text)}</pre>` : nothing}
+        ${path ? html`<pre tabindex="0">${visibleLines(curl(path))}</pre>` : nothing}`,
     )}
   </details>`;
 }

@@ -27,9 +27,27 @@ export const checkState = (status) => (status === 'passing' || status === 'warni
 /** Names of member statuses, which are numbers in the API. */
 export const MEMBER = ['unknown', 'alive', 'leaving', 'left', 'failed'];
 
-// Controls, marks that turn the direction of text, and characters without a width: a name must not be able to hide them.
-const HIDDEN =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\u3164\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
+/** Scripts whose letters are joined and kept apart by U+200C and U+200D. */
+const JOINING =
+  'Arabic Syriac Mongolian Nko Devanagari Bengali Gurmukhi Gujarati Oriya Tamil Telugu Kannada Malayalam Sinhala Tibetan Myanmar Khmer'
+    .split(' ')
+    .map((script) => `\\p{Script=${script}}`)
+    .join('');
+/** Joiners and variation selectors where they make one letter or picture of several. */
+const JOINED = new RegExp(
+  [
+    `(?<=[${JOINING}])[\u200c\u200d](?=[${JOINING}])`,
+    '(?<=[\\p{Extended_Pictographic}\\p{Emoji_Modifier}\ufe0f])\u200d(?=\\p{Extended_Pictographic})',
+    '(?<=\\p{Extended_Pictographic})[\ufe0e\ufe0f]',
+    '(?<=[0-9#*])\ufe0f(?=\u20e3)',
+  ].join('|'),
+  'uy',
+);
+// Controls, marks that turn the direction of text, characters without a width: a name must not be able to hide them.
+const UNSEEN = '\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029\\ufff9-\\ufffb\\p{Default_Ignorable_Code_Point}\\p{Cs}';
+const HIDDEN = new RegExp(`[${UNSEEN}]`, 'gu');
+/** Also spaces that look like another character's, or like none. */
+const HIDDEN_IN_NAME = new RegExp(`[${UNSEEN}\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]`, 'gu');
 
 function mark(character) {
   const code = character.codePointAt(0);
@@ -38,19 +56,35 @@ function mark(character) {
   return `[U+${code.toString(16).toUpperCase().padStart(4, '0')}]`;
 }
 
-/** One line of text from outside, every character that cannot be seen shown as a mark. */
-export const visible = (text) => String(text ?? '').replace(HIDDEN, mark);
+/** Most texts, which are looked through faster. */
+const PLAIN = /^[ -~]*$/;
 
-/** The same for text of several lines: line ends and tabs stay. */
+/** A text with `as(character)` for each character that cannot be seen. */
+function replaced(text, pattern, as) {
+  const whole = String(text ?? '');
+  if (PLAIN.test(whole)) return whole;
+  return whole.replace(pattern, (found, at) => {
+    JOINED.lastIndex = at;
+    return JOINED.test(whole) ? found : as(found);
+  });
+}
+
+/** A name from outside: every character that cannot be seen is a mark, also spaces at its ends and beside each other. */
+export const visible = (text) =>
+  replaced(text, HIDDEN_IN_NAME, mark).replace(/^ +| +$| {2,}/g, (found) => '␣'.repeat(found.length));
+
+/** The same for text of several lines: spaces, line ends and tabs stay. */
 export const visibleLines = (text) =>
-  String(text ?? '')
-    .replace(/\r\n/g, '\n')
-    .replace(HIDDEN, (found) => (found === '\n' || found === '\t' ? found : mark(found)));
+  replaced(String(text ?? '').replace(/\r\n/g, '\n'), HIDDEN, (found) =>
+    found === '\n' || found === '\t' ? found : mark(found),
+  );
 
 /** The marks of what cannot be seen in a text of several lines, each once. */
-export const hiddenIn = (text) => [
-  ...new Set((String(text ?? '').match(HIDDEN) ?? []).filter((each) => !'\r\n\t'.includes(each)).map(mark)),
-];
+export function hiddenIn(text) {
+  const found = new Set();
+  replaced(text, HIDDEN_IN_NAME, (each) => '\r\n\t'.includes(each) || found.add(mark(each)));
+  return [...found];
+}
 
 /** The first line that says something, at most `most` characters. */
 export function firstLine(text, most = 200) {
@@ -59,7 +93,9 @@ export function firstLine(text, most = 200) {
       .slice(0, 4000)
       .split('\n')
       .find((each) => each.trim()) ?? '';
-  return visible(line.length > most ? `${line.slice(0, most)} …` : line);
+  return visibleLines(line.length > most ? `${line.slice(0, most)} …` : line)
+    .replace(/[\t ]+/g, ' ')
+    .trim();
 }
 
 /** An http or https address, or '' for anything else: only these become links. */
@@ -121,9 +157,27 @@ export function goSeconds(text) {
   );
 }
 
-/** An argument of a shell command, quoted if it has to be. */
-export const shellWord = (text) =>
-  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${String(text).replaceAll("'", "'\\''")}'`;
+const escaped = (character) => {
+  const code = character.codePointAt(0);
+  return code < 0x10000 ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`;
+};
+
+/** An argument of a shell command, quoted if it has to be; what cannot be seen as bash and zsh write it. */
+export function shellWord(text) {
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text;
+  const isSeen = replaced(text, HIDDEN_IN_NAME, () => '') === text;
+  if (isSeen) return `'${text.replaceAll("'", "'\\''")}'`;
+  return `$'${replaced(text.replace(/[\\']/g, '\\$&'), HIDDEN_IN_NAME, escaped)}'`;
+}
+
+/** A command with arguments from outside. `dc`: the datacenter that it is about, '' for the agent's own. */
+export const commandLine = (words, args = [], dc = '') =>
+  [
+    words,
+    ...(dc ? [`-datacenter=${shellWord(dc)}`] : []),
+    ...(args.some((each) => each.startsWith('-')) ? ['--'] : []),
+    ...args.map(shellWord),
+  ].join(' ');
 
 /** An address with its port; IPv6 in brackets. */
 export const hostPort = (host, port) => (port ? `${host.includes(':') ? `[${host}]` : host}:${port}` : host);

@@ -2,6 +2,7 @@
 
 import {
   action,
+  command,
   copyable,
   facts,
   failure,
@@ -9,8 +10,8 @@ import {
   link,
   loading,
   name,
-  nothing,
   note,
+  nothing,
   refused,
   sameOnCommandLine,
 } from '../parts.js';
@@ -19,7 +20,7 @@ import { segment, send, withQuery } from '../api.js';
 import { CHANGED, isChanged } from '../forms.js';
 import { KINDS, bodyOf, draftOf, feedOf, isBuiltIn, whyOff } from '../acl.js';
 import { ask } from '../dialog.js';
-import { visible } from '../words.js';
+import { shellWord, visible } from '../words.js';
 
 const path = ({ kind, id, dc }) =>
   withQuery(`/v1/acl/${KINDS[kind].path}${id === null ? '' : `/${segment(id)}`}`, { dc });
@@ -115,6 +116,6 @@ export const page = {
     return html`<h1>${route.id === null ? `New ${one}` : name(found?.Name || `${one[0].toUpperCase()}${one.slice(1)}`)}</h1>
       ${found ? facts([[id, html`<span class="mono">${name(found[id])}</span>`], found.ExpirationTime && ['Expires', found.ExpirationTime], found.AuthMethod && ['Auth method', found.AuthMethod]]) : nothing}
       ${content()}
-      ${route.id === null ? nothing : sameOnCommandLine([`consulpy acl ${one} read -id=${visible(route.id)}`, path(route)])}`;
+      ${route.id === null ? nothing : sameOnCommandLine([command(view, `consulpy acl ${one} read -id=${shellWord(route.id)}`), path(route)])}`;
   },
 };

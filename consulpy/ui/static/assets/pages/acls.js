@@ -1,6 +1,6 @@
 /** Tokens, policies and roles. A secret is in no list. */
 
-import { html, link, name, nothing, note, sameOnCommandLine, shown, tabs } from '../parts.js';
+import { command, html, link, name, note, nothing, sameOnCommandLine, shown, tabs } from '../parts.js';
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { withQuery } from '../api.js';
@@ -72,6 +72,6 @@ export const page = {
             ${view.table.tools(html`<a class="button" href=${link(to.acl(route.dc, route.kind, 'create'))}>Create</a>`)}
             ${shown(view, items, () => view.table.render())}`
       }
-      ${sameOnCommandLine([`consulpy acl ${KINDS[route.kind].one} list`, path(route)])}`;
+      ${sameOnCommandLine([command(view, `consulpy acl ${KINDS[route.kind].one} list`), path(route)])}`;
   },
 };

@@ -1,6 +1,6 @@
 /** One intention, or a new one. */
 
-import { action, failure, html, link, loading, name, nothing, refused, sameOnCommandLine } from '../parts.js';
+import { action, command, failure, html, link, loading, name, nothing, refused, sameOnCommandLine } from '../parts.js';
 import { CHANGED, isChanged } from '../forms.js';
 import { to } from '../routes.js';
 import { segment, send, withQuery } from '../api.js';
@@ -117,6 +117,6 @@ export const page = {
       return html`${said} ${state.draft ? form(view) : error?.status ? failure(error) : loading()}`;
     };
     return html`<h1>${title}</h1>${content()}
-      ${sameOnCommandLine([state.opened?.SourceName ? `consulpy intention get ${visible(state.opened.SourceName)} ${visible(state.opened.DestinationName)}` : '', route.id === null ? '' : path(route)])}`;
+      ${sameOnCommandLine([state.opened?.SourceName ? command(view, 'consulpy intention get', state.opened.SourceName, state.opened.DestinationName) : '', route.id === null ? '' : path(route)])}`;
   },
 };

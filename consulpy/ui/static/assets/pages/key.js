@@ -2,14 +2,15 @@
 
 import {
   action,
+  command,
   facts,
   failure,
   html,
   link,
   loading,
   name,
-  nothing,
   note,
+  nothing,
   refused,
   sameOnCommandLine,
   to as anchor,
@@ -19,7 +20,7 @@ import { ask } from '../dialog.js';
 import { entryOf, isReachable, keyPath, read, remove, save } from '../kv.js';
 import { VALUE_MAX, asHex, asText, fromHex, fromText, isEqual, jsonError, prettyJson } from '../bytes.js';
 import { get, withQuery } from '../api.js';
-import { bytes as size, hiddenIn, shellWord, visible, visibleLines } from '../words.js';
+import { bytes as size, hiddenIn, visible, visibleLines } from '../words.js';
 import { crumbs } from './keys.js';
 
 const folderOf = (key) => key.slice(0, key.lastIndexOf('/') + 1);
@@ -269,6 +270,6 @@ export const page = {
     return html`${crumbs(route.dc, folder)}
       <h1>${route.key === null ? 'New key' : name(route.key.slice(folder.length))}</h1>
       ${content(view)}
-      ${route.key === null ? nothing : sameOnCommandLine([`consulpy kv get -detailed ${shellWord(visible(route.key))}`, isReachable(route.key) ? keyPath(route.key, { dc: route.dc }) : ''])}`;
+      ${route.key === null ? nothing : sameOnCommandLine([command(view, 'consulpy kv get -detailed', route.key), isReachable(route.key) ? keyPath(route.key, { dc: route.dc }) : ''])}`;
   },
 };

@@ -2,6 +2,7 @@
 
 import {
   action,
+  command,
   failure,
   html,
   link,
@@ -16,7 +17,7 @@ import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { ask } from '../dialog.js';
 import { isReachable, keyPath, keysBelow, removeBelow } from '../kv.js';
-import { count, shellWord, visible } from '../words.js';
+import { count, visible } from '../words.js';
 
 /** A folder with more keys than this is deleted only after its name was typed. */
 const TYPED_ABOVE = 10;
@@ -105,7 +106,7 @@ export const page = {
       kind: 'of-keys',
       order: (a, b) => Number(b.isFolder) - Number(a.isFolder),
       empty: () =>
-        html`<p>There are no keys here.</p><pre tabindex="0">consulpy kv put ${visible(folder)}name value</pre>`,
+        html`<p>There are no keys here.</p><pre tabindex="0">${command(view, 'consulpy kv put', `${folder}name`, 'value')}</pre>`,
     });
     if (!isPlain(folder)) {
       view.state.keys = null;
@@ -139,6 +140,6 @@ export const page = {
     return html`${route.folder ? crumbs(route.dc, route.folder) : nothing}
       <h1>${route.folder ? name(/[^/]*\/$/.exec(route.folder)[0]) : 'Key/Value'} ${keys ? html`<span class="sum">${view.table.summary}</span>` : nothing}</h1>
       ${view.table.tools(tools)} ${failure(view.failed)} ${content}
-      ${sameOnCommandLine([`consulpy kv get -keys ${shellWord(visible(route.folder))}`, isPlain(route.folder) ? path(route) : ''])}`;
+      ${sameOnCommandLine([command(view, 'consulpy kv get -keys', route.folder), isPlain(route.folder) ? path(route) : ''])}`;
   },
 };

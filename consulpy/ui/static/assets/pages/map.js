@@ -1,13 +1,13 @@
 /** Round trips: a picture of the network coordinates, and the same as a table. */
 
-import { chosen, html, link, name, nothing, note, sameOnCommandLine, shown } from '../parts.js';
+import { chosen, html, link, name, note, nothing, sameOnCommandLine, shown } from '../parts.js';
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { withQuery } from '../api.js';
 import { milliseconds, nearest, plane } from '../map.js';
 import { svg } from '../vendor/lit-html/lit-html.js';
 import { byName } from '../list.js';
-import { visible } from '../words.js';
+import { commandLine, visible } from '../words.js';
 
 const path = (dc) => withQuery('/v1/coordinate/nodes', { dc });
 const [WIDTH_MAX, EDGE] = [900, 48];
@@ -116,6 +116,6 @@ export const page = {
               ${view.table.tools()} ${view.table.render()}`
           : note('No node has coordinates yet: agents send theirs some 15 s after they have joined.'),
       )}
-      ${sameOnCommandLine([`consulpy rtt ${visible(from ?? 'NODE')} NODE`, path(view.route.dc)])}`;
+      ${sameOnCommandLine([view.app.isOwn(view.route.dc) ? commandLine('consulpy rtt', [from ?? 'NODE', 'NODE']) : '', path(view.route.dc)])}`;
   },
 };

@@ -26,7 +26,7 @@ import { byName } from '../list.js';
 import { role, version } from '../members.js';
 import { milliseconds, nearest } from '../map.js';
 import { sentence } from '../why.js';
-import { MEMBER, checkState, hostPort, localTimes, rank, shellWord, visible, worst } from '../words.js';
+import { MEMBER, checkState, commandLine, hostPort, localTimes, rank, visible, worst } from '../words.js';
 
 const catalogPath = (route) => nodePath(route.name, route.dc);
 const timelinePath = (route) => `/v1/agent/timeline/${encodeURIComponent(route.name)}`;
@@ -199,7 +199,7 @@ function draw(view, node, member) {
     ${facts([
       [
         'State',
-        html`${state(word)}${word === 'alive' && node ? state(worst((node.Checks ?? []).map((check) => checkState(check.Status)))) : nothing}`,
+        html`${state(word)}${!['failed', 'left'].includes(word) && node ? state(worst((node.Checks ?? []).map((check) => checkState(check.Status)))) : nothing}`,
       ],
       ['Address', html`<bdi class="mono">${visible(node?.Address ?? member.Addr)}</bdi>`],
       position && ['Role', position],
@@ -261,6 +261,6 @@ export const page = {
     else content = shown(view, feeds.node, () => nothing);
     return html`<h1>${name(route.name)}</h1>
       ${content}
-      ${sameOnCommandLine([`consulpy why ${shellWord(visible(route.name))}`, timelinePath(route)], ['', catalogPath(route)])}`;
+      ${sameOnCommandLine(view.app.isOwn(route.dc) ? [commandLine('consulpy why', [route.name]), timelinePath(route)] : [], ['', catalogPath(route)])}`;
   },
 };

@@ -1,6 +1,6 @@
 /** All nodes: catalog and gossip together, in every state. */
 
-import { ago, html, link, name, nothing, note, sameOnCommandLine, shown, state } from '../parts.js';
+import { ago, command, html, link, name, note, nothing, sameOnCommandLine, shown, state } from '../parts.js';
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { withQuery } from '../api.js';
@@ -12,8 +12,8 @@ import { checkCounts } from './services.js';
 const path = (dc) => withQuery('/v1/internal/ui/nodes', { dc });
 
 function stateCell(row) {
-  const more =
-    row.member === 'alive' && row.health !== 'passing' && row.health !== 'no checks' ? state(row.health) : nothing;
+  const isGone = row.member === 'failed' || row.member === 'left';
+  const more = isGone || row.health === 'passing' || row.health === 'no checks' ? nothing : state(row.health);
   return html`${state(row.member)}${more}`;
 }
 
@@ -123,6 +123,6 @@ export const page = {
       ${isElsewhere ? note('This agent is in another datacenter: only what the catalog says is shown, not the gossip pool.') : nothing}
       ${feeds.members.error?.status === 403 ? note('The token in use may not read the members of the pool: only what the catalog says is shown.') : nothing}
       ${view.table.tools()} ${shown(view, feeds.nodes, () => (isReady ? view.table.render() : nothing))}
-      ${sameOnCommandLine(['consulpy members -detailed', '/v1/agent/members'], ['consulpy catalog nodes -detailed', path(route.dc)])}`;
+      ${sameOnCommandLine(isElsewhere ? [] : ['consulpy members -detailed', '/v1/agent/members'], [command(view, 'consulpy catalog nodes -detailed'), path(route.dc)])}`;
   },
 };

@@ -161,6 +161,23 @@ function failedNodes(view, failed) {
 
 const at = (feed) => clockTime(performance.timeOrigin + feed.atMs);
 
+/** What says why a service is in trouble: its first failing check, else its failed node, else a check of a node. */
+function reasons(checks) {
+  const [ofService, ofNode, dead] = [new Map(), new Map(), new Set()];
+  for (const check of checks) {
+    const said = (where) => [`${check.Name} (${where})`, firstLine(check.Output)].filter(Boolean).join(': ');
+    const keep = (known, key, where) => known.has(key) || known.set(key, said(where));
+    if (check.ServiceName) keep(ofService, check.ServiceName, `${check.ServiceID} on ${check.Node}`);
+    else if (check.CheckID === 'serfHealth') dead.add(check.Node);
+    else keep(ofNode, check.Node, `of the node ${check.Node}`);
+  }
+  return ({ name: service, node: nodes }) => {
+    const failed = nodes.find((node) => dead.has(node));
+    const ailing = nodes.find((node) => ofNode.has(node));
+    return ofService.get(service) ?? (failed ? `its node ${failed} has failed` : (ofNode.get(ailing) ?? ''));
+  };
+}
+
 function troubled(view, rows) {
   const { services, critical, warning } = view.feeds;
   if (services.error?.status === 403) return refused(view.route.dc, services.error);
@@ -170,23 +187,13 @@ function troubled(view, rows) {
     .filter((row) => row.state === 'critical' || row.state === 'warning')
     .sort((a, b) => rank(a.state) - rank(b.state) || b.critical - a.critical);
   if (!bad.length) return html`<p class="muted">None at ${at(services)}.</p>`;
-  const outputs = new Map();
-  const isDead = new Set(
-    (critical.body ?? []).filter((check) => check.CheckID === 'serfHealth').map((check) => check.Node),
-  );
-  for (const check of [...(critical.body ?? []), ...(warning.body ?? [])])
-    if (check.ServiceName && !outputs.has(check.ServiceName))
-      outputs.set(
-        check.ServiceName,
-        [`${check.Name} (${check.ServiceID} on ${check.Node})`, firstLine(check.Output)].filter(Boolean).join(': '),
-      );
+  const saidBy = reasons([...(critical.body ?? []), ...(warning.body ?? [])]);
   return html`<ul class="plain">
-    ${bad.slice(0, ROWS).map((row) => {
-      const dead = row.node.find((each) => isDead.has(each));
-      return html`<li>${state(row.state)} <strong>${anchor(row.path, name(row.name))}</strong>
+    ${bad.slice(0, ROWS).map(
+      (row) => html`<li>${state(row.state)} <strong>${anchor(row.path, name(row.name))}</strong>
         <span class="muted">${row.critical ? `${row.critical} critical` : `${row.warning} warning`} in ${count(row.instances, 'instance')}</span>
-        <span>${name(outputs.get(row.name) ?? (dead ? `its node ${dead} has failed` : ''))}</span></li>`;
-    })}
+        <span>${name(saidBy(row))}</span></li>`,
+    )}
     ${bad.length > ROWS ? html`<li>${anchor(`${to.section(view.route.dc, 'services')}?status=critical,warning`, `all ${bad.length}`)}</li>` : nothing}
   </ul>`;
 }
@@ -242,6 +249,6 @@ export const page = {
       <h2>Services in trouble</h2>${troubled(view, rows)}
       <h2>Servers</h2>${servers(view)}
       ${isOwn ? html`<h2>Last changes</h2>${lastChanges(view)}` : nothing}
-      ${sameOnCommandLine(['consulpy members', '/v1/agent/timeline'], ['consulpy doctor', servicesPath(view.route.dc)])}`;
+      ${sameOnCommandLine(isOwn ? ['consulpy members', '/v1/agent/timeline'] : [], [isOwn ? 'consulpy doctor' : '', servicesPath(view.route.dc)])}`;
   },
 };

@@ -2,7 +2,7 @@
 
 import { action, facts, failure, firstOf, html, name, nothing, sameOnCommandLine, shown } from '../parts.js';
 import { get, segment, withQuery } from '../api.js';
-import { hostPort, visible } from '../words.js';
+import { count, hostPort, visible } from '../words.js';
 
 const path = (dc) => withQuery('/v1/query', { dc });
 
@@ -13,9 +13,40 @@ async function tryIt(view, query) {
   });
 }
 
+const pairs = (map) =>
+  Object.entries(map ?? {})
+    .map(([key, value]) => `${key}=${value}`)
+    .join(', ');
+
+/**
+ * What a query asks, as names and values.
+ * @param {{Service?: any, Template?: any, DNS?: any, Session?: string}} query
+ */
+function asked(query) {
+  const service = query.Service ?? {};
+  const { NearestN: nearest, Datacenters: datacenters } = service.Failover ?? {};
+  const others = [nearest ? `the nearest ${count(nearest, 'datacenter')}` : '', ...(datacenters ?? [])];
+  const values = [
+    ['Service', service.Service ?? ''],
+    ['Tags', (service.Tags ?? []).join(', ')],
+    ['Only passing', service.OnlyPassing ? 'yes' : 'no'],
+    ['Connect', service.Connect ? 'yes' : ''],
+    ['Near', service.Near],
+    ['Node metadata', pairs(service.NodeMeta)],
+    ['Service metadata', pairs(service.ServiceMeta)],
+    ['Checks that do not count', (service.IgnoreCheckIDs ?? []).join(', ')],
+    ['If there is none, from', others.filter(Boolean).join(', ')],
+    ['TTL of DNS', query.DNS?.TTL],
+    ['Template', query.Template?.Type],
+    ['Matches', query.Template?.Regexp],
+    ['Lives as long as session', query.Session],
+  ];
+  return values.filter(([term, value]) => value || term === 'Service');
+}
+
 function answer(body) {
   if (!body) return nothing;
-  return html`<p>${body.Nodes?.length ?? 0} instances${body.Failovers ? `, after ${body.Failovers} failovers to ${body.Datacenter}` : ''}</p>
+  return html`<p>${count(body.Nodes?.length ?? 0, 'instance')}${body.Failovers ? html`, after ${count(body.Failovers, 'failover')} to ${name(body.Datacenter)}` : nothing}</p>
     <ul class="plain">${(body.Nodes ?? []).slice(0, 50).map(({ Node, Service }) => html`<li><bdi class="mono">${visible(hostPort(Service.Address || Node.Address, Service.Port))}</bdi> ${name(Node.Node)}</li>`)}</ul>`;
 }
 
@@ -28,14 +59,10 @@ export const page = {
       ${shown(view, view.feeds.queries, (body) =>
         body?.length
           ? firstOf(view, 'queries', body, (some) => some.map((query) => html`<section aria-label=${visible(query.Name || query.ID)}>
-              <h2>${name(query.Name || query.ID)}</h2>
+              <h2>${query.Name || !query.Template?.Type ? name(query.Name || query.ID) : html`<em>every other name</em>`}</h2>
               ${facts([
                 ['ID', html`<span class="mono">${name(query.ID)}</span>`],
-                ['Service', query.Service?.Service ?? ''],
-                query.Service?.Tags?.length && ['Tags', query.Service.Tags.join(', ')],
-                ['Only passing', query.Service?.OnlyPassing ? 'yes' : 'no'],
-                query.Service?.Near && ['Near', query.Service.Near],
-                query.Template?.Type && ['Template', query.Template.Type],
+                ...asked(query),
               ])}
               <p class="row-of-buttons">${query.Template?.Type ? html`<span class="muted">a template is tried by a name that it matches</span>` : action(view, 'Try', () => tryIt(view, query))}</p>
               ${answer(view.state.answers?.get(query.ID))}

@@ -1,6 +1,18 @@
 /** The quorum: Raft's servers, what can be lost, WAN members, the keyring, a snapshot. */
 
-import { action, failure, html, link, name, nothing, refused, sameOnCommandLine, state, to as anchor } from '../parts.js';
+import {
+  action,
+  command,
+  failure,
+  html,
+  link,
+  name,
+  nothing,
+  refused,
+  sameOnCommandLine,
+  state,
+  to as anchor,
+} from '../parts.js';
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { download, withQuery } from '../api.js';
@@ -159,6 +171,6 @@ export const page = {
       <h2>Snapshot</h2>
       <p>All of the servers' state in one file. It is restored on the command line only: <code>consulpy snapshot restore FILE</code></p>
       <p class="row-of-buttons">${action(view, 'Save snapshot', () => snapshot(view))}</p>${failure(view.failed)}
-      ${sameOnCommandLine(['consulpy operator raft list-peers', '/v1/operator/raft/configuration'], ['consulpy operator autopilot get-config', '/v1/operator/autopilot/health'])}`;
+      ${sameOnCommandLine([command(view, 'consulpy operator raft list-peers'), withQuery('/v1/operator/raft/configuration', { dc: view.route.dc })], [command(view, 'consulpy operator autopilot get-config'), withQuery('/v1/operator/autopilot/health', { dc: view.route.dc })])}`;
   },
 };

@@ -142,6 +142,6 @@ export const page = {
         route.tab,
       )}
       ${content()}
-      ${sameOnCommandLine([`dig @127.0.0.1 -p 8600 ${shellWord(`${route.name}.service.consul`)} SRV`, healthPath(route)])}`;
+      ${sameOnCommandLine([`dig @127.0.0.1 -p 8600 ${shellWord(`${route.name}.service.${view.app.isOwn(route.dc) ? '' : `${route.dc}.`}consul`)} SRV`, healthPath(route)])}`;
   },
 };

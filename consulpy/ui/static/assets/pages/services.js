@@ -1,6 +1,6 @@
 /** All services, the worst first. */
 
-import { html, name, names, sameOnCommandLine, shown, state, link } from '../parts.js';
+import { command, html, link, name, names, sameOnCommandLine, shown, state } from '../parts.js';
 import { to } from '../routes.js';
 import { Table } from '../table.js';
 import { withQuery } from '../api.js';
@@ -79,6 +79,6 @@ export const page = {
     if (services.body) view.table.update(view.memo('rows', [services.version], () => serviceRows(dc, services.body)));
     return html`<h1>Services ${services.body ? html`<span class="sum">${view.table.summary}</span>` : ''}</h1>
       ${view.table.tools()} ${shown(view, services, () => view.table.render())}
-      ${sameOnCommandLine(['consulpy catalog services -tags', path(dc)])}`;
+      ${sameOnCommandLine([command(view, 'consulpy catalog services -tags'), path(dc)])}`;
   },
 };
