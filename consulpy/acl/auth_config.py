@@ -1,6 +1,6 @@
 """The configuration of auth methods: what is in it, and what is wrong with it, in Consul's words.
 
-Members are read as Consul reads them: unknown ones are refused, a text stands for a list of one.
+Members are read as Consul reads them, weakly typed (`consulpy.gocompat.weak_decode`); unknown ones are refused.
 """
 
 from dataclasses import dataclass, field, fields
@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import DecodeError, get_unverified_header
 
+from consulpy.gocompat import weak_decode
+
 #: Algorithms that a JWT may be signed with: public keys only.
 ALGORITHMS: Final = frozenset(
     {"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"}
@@ -20,6 +22,14 @@ ALGORITHMS: Final = frozenset(
 _CURVES: Final = (ec.SECP224R1, ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 _Config = TypeVar("_Config", "JwtConfig", "KubernetesConfig")
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key of signatures. `key_id`: the only id that a token's header may name; None: any."""
+
+    key: Any
+    key_id: str | None = None
 
 
 class BadConfig(ValueError):
@@ -44,7 +54,7 @@ class JwtConfig:
     NotBeforeLeeway: int = 0
     ClockSkewLeeway: int = 0
     #: The parsed keys; those of a URL are put here before each use.
-    keys: list[Any] = field(default_factory=list)
+    keys: list["PublicKey"] = field(default_factory=list)
 
     @property
     def source(self) -> str:
@@ -69,6 +79,9 @@ def jwt_config(given: dict[str, Any] | None) -> JwtConfig:
         raise BadConfig(
             "exactly one of 'JWTValidationPubKeys', 'JWKSURL', or 'OIDCDiscoveryURL' must be set for type \"jwt\""
         )
+    for name, url in (("JWKS", config.JWKSURL), ("OIDCDiscovery", config.OIDCDiscoveryURL)):
+        if getattr(config, f"{name}CACert") and not url:
+            raise BadConfig(f"'{name}CACert' should not be set unless '{name}URL' is set")
     for algorithm in config.JWTSupportedAlgs:
         if algorithm not in ALGORITHMS:
             raise BadConfig(f"Invalid supported algorithm: {algorithm}")
@@ -114,7 +127,7 @@ def is_jwt(text: str) -> bool:
     return True
 
 
-def _public_key(at: int, text: str) -> Any:
+def _public_key(at: int, text: str) -> PublicKey:
     """A key in PEM form, or that of a certificate."""
     data = text.encode()
     try:
@@ -131,37 +144,26 @@ def _public_key(at: int, text: str) -> Any:
             f"error parsing public key JWTValidationPubKeys[{at}]: data does not contain any valid RSA, ECDSA, or "
             "ED25519 public keys"
         )
-    return key
+    return PublicKey(key)
 
 
 def _read(kind: type[_Config], given: dict[str, Any] | None) -> _Config:
-    """The members by name, without regard to case. Raises `BadConfig`."""
-    known = {each.name.lower(): each.name for each in fields(kind) if each.name != "keys"}
-    config = kind()
-    for name, value in (given or {}).items():
-        member = known.get(name.lower())
-        if member is None:
-            raise BadConfig(f"error decoding config: 1 error(s) decoding:\n\n* '' has invalid keys: {name}")
-        if value is not None:
-            setattr(config, member, _converted(member, type(getattr(config, member)), value))
-    return config
+    """The members by name, without regard to case, weakly typed. Raises `BadConfig`."""
+    readers = {each.name: _READERS[each.type] for each in fields(kind) if each.name != "keys"}
+    found, faults = weak_decode.decoded(given or {}, readers)
+    known = {name.lower() for name in readers}
+    unknown = sorted(name for name in given or {} if name.lower() not in known)
+    if unknown:
+        faults.append(f"'' has invalid keys: {', '.join(unknown)}")
+    if faults:
+        raise BadConfig(weak_decode.faults_text(faults))
+    return kind(**found)
 
 
-def _converted(member: str, wanted: type, value: Any) -> Any:
-    if wanted is list:
-        values = value if isinstance(value, list) else [value]
-        return [_converted(member, str, each) for each in values]
-    if wanted is dict:
-        if isinstance(value, dict):
-            return {key: _converted(member, str, each) for key, each in value.items()}
-    elif wanted is int:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return int(value)
-    elif isinstance(value, str):
-        return value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    got = type(value).__name__
-    raise BadConfig(
-        f"error decoding config: 1 error(s) decoding:\n\n* '{member}' expected {wanted.__name__}, got {got}"
-    )
+#: How fields are read, by their types.
+_READERS: Final[dict[Any, weak_decode.Reader]] = {
+    str: weak_decode.text,
+    int: weak_decode.nanoseconds,
+    list[str]: weak_decode.texts,
+    dict[str, str]: weak_decode.text_map,
+}

@@ -1,18 +1,16 @@
 """Binding rules: which of them match an identity, and the names that they give (docs/wire/acl.md section 13)."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
+from consulpy.filter.hil import HilError, Template
 
 #: What a rule may bind to.
 BIND_TYPES: Final = ("service", "node", "role", "templated-policy")
 #: Those that servers of 1.8.7 do not know (Consul 1.17).
 NEWER_BIND_TYPES: Final = ("templated-policy",)
-_PART: Final = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
-_VARIABLE: Final = re.compile(r"\s*([A-Za-z_][\w.\-]*)\s*")
 
 
 class BadBindName(ValueError):
@@ -60,15 +58,13 @@ AuthIdentity = JwtIdentity | KubernetesIdentity
 
 
 def bind_name(template: str, bind_type: str, variables: Mapping[str, str]) -> str:
-    """The name that a rule gives: `${value.team}-web`. Raises `BadBindName` for a variable that there is not."""
+    """The name that a rule gives: `${value.team}-web`. Raises `BadBindName`.
 
-    def replaced(match: re.Match[str]) -> str:
-        if match[0] == "$${":
-            return "${"
-        variable = _VARIABLE.fullmatch(match[1] or "")
-        if variable is None or variable[1] not in variables:
-            raise BadBindName(f"unknown variable accessed: {(match[1] or '').strip()}")
-        return variables[variable[1]]
-
-    name = _PART.sub(replaced, template)
-    return name.lower() if bind_type in ("service", "node", "templated-policy") else name
+    Values are lowered for what has names in lower case only; the rule's own text is not.
+    """
+    if bind_type in ("service", "node", "templated-policy"):
+        variables = {name: value.lower() for name, value in variables.items()}
+    try:
+        return Template(template).evaluate(variables, {})
+    except HilError as error:
+        raise BadBindName(str(error)) from None

@@ -23,6 +23,16 @@ _SIGNATURE_ONLY: Final[Any] = {"verify_signature": True} | dict.fromkeys(
 )
 
 
+#: Algorithms of an OpenID provider's tokens, if none are configured.
+OIDC_ALGORITHMS: Final = frozenset({"RS256"})
+#: The error of a token that no key signed, by the setting that names the keys' URL.
+_NO_KEY: Final = {
+    "": "no known key successfully validated the token signature",
+    "JWKSURL": "error verifying token: failed to verify id token signature",
+    "OIDCDiscoveryURL": "error validating signature: failed to verify signature: failed to verify id token signature",
+}
+
+
 class BadJwt(ValueError):
     """A token that proves nothing; says why."""
 
@@ -36,11 +46,15 @@ def verified_claims(config: JwtConfig, bearer: str, now_s: float) -> dict[str, A
     if not bearer:
         raise BadJwt("missing jwt")
     claims = _signed_claims(config, bearer)
+    _check_types(claims)
     _check_times(config, claims, now_s)
     if config.BoundIssuer and claims.get("iss") != config.BoundIssuer:
         raise BadJwt("error validating claims: square/go-jose/jwt: validation failed, invalid issuer claim (iss)")
     if config.OIDCDiscoveryURL and claims.get("iss") != config.OIDCDiscoveryURL:
-        raise BadJwt("error validating signature: oidc: id token issued by a different provider")
+        raise BadJwt(
+            "error validating signature: oidc: id token issued by a different provider, expected "
+            f'"{config.OIDCDiscoveryURL}" got "{claims.get("iss", "")}"'
+        )
     _check_audience(config, claims)
     return claims
 
@@ -54,22 +68,40 @@ def _signed_claims(config: JwtConfig, bearer: str) -> dict[str, Any]:
         jwt.decode(bearer, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError) as error:
         raise BadJwt(f"error parsing token: {error}") from None
-    accepted = set(config.JWTSupportedAlgs) or ALGORITHMS
+    accepted = frozenset(config.JWTSupportedAlgs) or (OIDC_ALGORITHMS if config.OIDCDiscoveryURL else ALGORITHMS)
     if not isinstance(header.get("alg"), str):
         raise BadJwt("error parsing token: alg is not a text")
-    if header["alg"] in accepted:
-        for key in config.keys:
-            try:
-                claims: dict[str, Any] = jwt.decode(
-                    bearer, key, algorithms=_algorithms_of(key, accepted), options=_SIGNATURE_ONLY
-                )
-            except (jwt.PyJWTError, ValueError, TypeError):
-                continue
-            return claims
-    raise UnknownKey("no known key successfully validated the token signature")
+    if header["alg"] not in accepted:
+        if config.OIDCDiscoveryURL:
+            expected = " ".join(f'"{each}"' for each in sorted(accepted))
+            raise BadJwt(
+                "error validating signature: oidc: id token signed with unsupported algorithm, expected "
+                f'[{expected}] got "{header["alg"]}"'
+            )
+        raise UnknownKey(_NO_KEY[config.source])
+    for candidate in config.keys:
+        if candidate.key_id is not None and header.get("kid", "") not in ("", candidate.key_id):
+            continue
+        try:
+            algorithms = _algorithms_of(candidate.key, accepted)
+            claims: dict[str, Any] = jwt.decode(bearer, candidate.key, algorithms=algorithms, options=_SIGNATURE_ONLY)
+        except (jwt.PyJWTError, ValueError, TypeError):
+            continue
+        return claims
+    raise UnknownKey(_NO_KEY[config.source])
 
 
-def _algorithms_of(key: Any, accepted: set[str] | frozenset[str]) -> list[str]:
+def _check_types(claims: dict[str, Any]) -> None:
+    """Claims of RFC 7519 have types; those of times are looked at with the times."""
+    for name in ("iss", "sub", "jti"):
+        if not isinstance(claims.get(name), str | None):
+            raise BadJwt(f"error validating claims: {name} is not a text")
+    audiences = claims.get("aud")
+    if not all(isinstance(each, str | None) for each in (audiences if isinstance(audiences, list) else [audiences])):
+        raise BadJwt("error validating claims: aud is neither a text nor a list of texts")
+
+
+def _algorithms_of(key: Any, accepted: frozenset[str]) -> list[str]:
     """The accepted algorithms that a key can be used with."""
     if isinstance(key, ec.EllipticCurvePublicKey):
         begins: tuple[str, ...] = ("ES",)
@@ -118,7 +150,7 @@ def _check_audience(config: JwtConfig, claims: dict[str, Any]) -> None:
     audiences = [given] if isinstance(given, str) else given if isinstance(given, list) else []
     if audiences and not config.BoundAudiences:
         raise BadJwt("error validating claims: audience claim found in JWT but no audiences are bound")
-    if config.BoundAudiences and not set(config.BoundAudiences).intersection(map(str, audiences)):
+    if config.BoundAudiences and not set(config.BoundAudiences).intersection(audiences):
         raise BadJwt("error validating claims: aud claim does not match any bound audience")
 
 
@@ -132,6 +164,8 @@ def mapped(config: JwtConfig, claims: dict[str, Any]) -> tuple[dict[str, str], d
     lists: dict[str, list[str]] = {}
     for claim, name in config.ListClaimMappings.items():
         found = _claim(claims, claim)
+        if isinstance(found, dict):
+            raise BadJwt(f'"{claim}" list claim could not be converted to string list')
         if found is not None:
             lists[name] = [_text(claim, each) for each in (found if isinstance(found, list) else [found])]
     return values, lists
@@ -160,4 +194,5 @@ def _text(claim: str, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float) and math.isfinite(value):
         return str(int(value))
-    raise BadJwt(f"error converting claim '{claim}' to string from unknown type")
+    given = " map[string]interface {}" if isinstance(value, dict) else " []interface {}"
+    raise BadJwt(f"error converting claim '{claim}' to string from unknown type{given}")

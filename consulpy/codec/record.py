@@ -70,8 +70,8 @@ def go(
     return dataclasses.field(metadata=metadata, **default)
 
 
-#: Whole numbers below it are exact as float64.
-_EXACT_MAX = 2**53
+#: Go writes whole numbers from here on with an exponent.
+_PLAIN_MAX = 1e21
 
 
 def camel(name: str) -> str:
@@ -413,7 +413,7 @@ def plain(value: Any) -> Any:
     """Convert an untyped value, whose texts may be bytes from the wire, for JSON."""
     if isinstance(value, bytes):
         return text(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_MAX:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _PLAIN_MAX:
         return int(value)  # as Go shows a float64
     if isinstance(value, msgpack.Timestamp):
         return _time_json(value)

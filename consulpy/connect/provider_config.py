@@ -4,8 +4,7 @@ Weak types as in Consul: texts for numbers, numbers for texts, nanoseconds for d
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import field, fields
 from datetime import timedelta
 from typing import Any, Final
@@ -14,8 +13,8 @@ from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connect.certificates import colons
 from consulpy.connect.keys import EC, SIZES
 from consulpy.errors import RPCError
-from consulpy.gocompat.duration import DurationError, format_duration_ns, parse_duration_ns
-from consulpy.gocompat.weak_text import weak_text
+from consulpy.gocompat import weak_decode
+from consulpy.gocompat.duration import format_duration_ns
 
 _HOUR_NS: Final = 3600 * 10**9
 #: Consul's default of `RotationPeriod`, which it stores and does not use.
@@ -79,19 +78,10 @@ class ProviderConfig:
 
 def decode(settings: Mapping[str, Any]) -> ProviderConfig:
     """Decode and check settings. Raises `BadProviderConfig`."""
-    by_name = {name.lower(): value for name, value in settings.items() if value is not None}
-    given: dict[str, Any] = {}
-    faults = []
-    for name, (attribute, read) in _FIELDS.items():
-        if name.lower() in by_name:
-            try:
-                given[attribute] = read(name, by_name[name.lower()])
-            except (ValueError, TypeError, OverflowError) as error:
-                faults.append(f"* {error}")
+    given, faults = weak_decode.decoded(settings, {name: read for name, (_, read) in _FIELDS.items()})
     if faults:
-        lines = "\n".join(sorted(faults))
-        raise BadProviderConfig(f"error decoding config: {len(faults)} error(s) decoding:\n\n{lines}")
-    config = ProviderConfig(**given)
+        raise BadProviderConfig(weak_decode.faults_text(faults))
+    config = ProviderConfig(**{_FIELDS[name][0]: value for name, value in given.items()})
     _check(config)
     return config
 
@@ -119,67 +109,16 @@ def _check(config: ProviderConfig) -> None:
         )
 
 
-# Decoders of one value; their errors are mapstructure's.
-
-
-def _text(name: str, value: Any) -> str:
-    text = weak_text(value)
-    if text is None:
-        raise _unconvertible(name, "string", value)
-    return text
-
-
-def _duration(name: str, value: Any) -> int:
-    if isinstance(value, str):
-        try:
-            return parse_duration_ns(value)
-        except DurationError as error:
-            raise ValueError(f"error decoding '{name}': {error}") from None
-    return _whole(name, value, "time.Duration")
-
-
-def _whole(name: str, value: Any, kind: str = "int") -> int:
-    if isinstance(value, str):
-        try:
-            return int(value, 0)
-        except ValueError:
-            raise _unparsable(name, "int", "ParseInt", value) from None
-    if isinstance(value, bool | int | float):
-        return int(value)
-    raise _unconvertible(name, kind, value)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            raise _unparsable(name, "float", "ParseFloat", value) from None
-    if isinstance(value, bool | int | float):
-        return float(value)
-    raise _unconvertible(name, "float32", value)
-
-
-def _unparsable(name: str, kind: str, parser: str, value: str) -> ValueError:
-    shown = json.dumps(value, ensure_ascii=False)
-    return ValueError(f"cannot parse '{name}' as {kind}: strconv.{parser}: parsing {shown}: invalid syntax")
-
-
-def _unconvertible(name: str, kind: str, value: Any) -> TypeError:
-    given = "map[string]interface {}" if isinstance(value, Mapping) else "[]interface {}"
-    return TypeError(f"'{name}' expected type '{kind}', got unconvertible type '{given}'")
-
-
-_FIELDS: Final[Mapping[str, tuple[str, Callable[[str, Any], Any]]]] = {
-    "PrivateKey": ("private_key", _text),
-    "RootCert": ("root_cert", _text),
-    "RotationPeriod": ("rotation_period_ns", _duration),
-    "LeafCertTTL": ("leaf_cert_ttl_ns", _duration),
-    "IntermediateCertTTL": ("intermediate_cert_ttl_ns", _duration),
-    "CSRMaxPerSecond": ("csr_max_per_second", _number),
-    "CSRMaxConcurrent": ("csr_max_concurrent", _whole),
-    "PrivateKeyType": ("private_key_type", _text),
-    "PrivateKeyBits": ("private_key_bits", _whole),
+_FIELDS: Final[Mapping[str, tuple[str, weak_decode.Reader]]] = {
+    "PrivateKey": ("private_key", weak_decode.text),
+    "RootCert": ("root_cert", weak_decode.text),
+    "RotationPeriod": ("rotation_period_ns", weak_decode.duration),
+    "LeafCertTTL": ("leaf_cert_ttl_ns", weak_decode.duration),
+    "IntermediateCertTTL": ("intermediate_cert_ttl_ns", weak_decode.duration),
+    "CSRMaxPerSecond": ("csr_max_per_second", weak_decode.number),
+    "CSRMaxConcurrent": ("csr_max_concurrent", weak_decode.whole),
+    "PrivateKeyType": ("private_key_type", weak_decode.text),
+    "PrivateKeyBits": ("private_key_bits", weak_decode.whole),
 }
 assert {attribute for attribute, _ in _FIELDS.values()} == {each.name for each in fields(ProviderConfig)}
 

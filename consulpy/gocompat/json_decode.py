@@ -19,6 +19,8 @@ from consulpy.gocompat.duration import DurationError, parse_duration_ns
 _R = TypeVar("_R", bound=Record)
 
 _INT64: Final = 1 << 63
+#: Whole numbers up to it are exact as float64.
+_EXACT: Final = 1 << 53
 #: Similarity (0 to 1) from which a name counts as a misspelling of another one.
 _SIMILARITY_MIN: Final = 0.75
 
@@ -275,7 +277,7 @@ def _without_none(kind: Any) -> Any:
 def _reader(kind: Any, outer: Shape, named: str = "") -> _Read:
     """The function that decodes values of type `kind` in a record of shape `outer`. `named`: Go's name of the type."""
     if kind is Any:
-        return lambda value: value
+        return untyped
     if kind is int:
         return _integer
     if kind is float:
@@ -290,6 +292,18 @@ def _reader(kind: Any, outer: Shape, named: str = "") -> _Read:
     if typing.get_origin(kind) is dict:
         return _map(kind, outer, named)
     return _never_in_requests
+
+
+def untyped(value: Any) -> Any:
+    """A value of no known type, with whole numbers that a float64 cannot hold exactly as floats: Go reads all as such.
+
+    What the wire's integers cannot hold would else be accepted here, and fail when it is sent.
+    """
+    if type(value) is int:
+        return value if -_EXACT <= value <= _EXACT else _number(value)
+    if isinstance(value, dict):
+        return {key: untyped(each) for key, each in value.items()}
+    return [untyped(each) for each in value] if isinstance(value, list) else value
 
 
 _SCALARS: Final[dict[Any, tuple[tuple[type, ...], str]]] = {

@@ -2,7 +2,7 @@
 
 All texts of the query's service may contain `${name.full}`, `${name.prefix}`, `${name.suffix}`, `${match(N)}` (a group
 of the template's regular expression, 0 is the whole match) and `${agent.segment}`, and expressions of them
-(`consulpy.state.hil`).
+(`consulpy.filter.hil`).
 """
 
 import copy
@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Final
 
 from consulpy.errors import RPCError
+from consulpy.filter.hil import HilError, Template
 from consulpy.gocompat.regexp import BadRegexp, Regexp, compile_regexp
-from consulpy.state.hil import HilError, Template
 from consulpy.structs.options import QuerySource
 from consulpy.structs.prepared_query import PreparedQuery, QueryService
 

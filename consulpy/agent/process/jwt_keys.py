@@ -9,7 +9,7 @@ from typing import Any, Final
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from consulpy.acl.auth_config import JwtConfig
+from consulpy.acl.auth_config import JwtConfig, PublicKey
 from consulpy.agent.process.json_request import request
 from consulpy.errors import RPCError
 
@@ -25,9 +25,9 @@ class JwtKeys:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._sets: dict[tuple[str, ...], tuple[float, list[Any]]] = {}
+        self._sets: dict[tuple[str, ...], tuple[float, list[PublicKey]]] = {}
 
-    def keys(self, config: JwtConfig, *, wants_new: bool = False) -> list[Any]:
+    def keys(self, config: JwtConfig, *, wants_new: bool = False) -> list[PublicKey]:
         """Public keys. `wants_new`: none of the cached ones fits. Raises `RPCError`."""
         source = (config.JWKSURL, config.JWKSCACert, config.OIDCDiscoveryURL, config.OIDCDiscoveryCACert)
         cached = self._sets.get(source)
@@ -40,7 +40,7 @@ class JwtKeys:
         return keys
 
 
-def _read(config: JwtConfig) -> list[Any]:
+def _read(config: JwtConfig) -> list[PublicKey]:
     if config.JWKSURL:
         return _keys_of(request("GET", config.JWKSURL, ca_cert=config.JWKSCACert))
     issuer, ca_cert = config.OIDCDiscoveryURL, config.OIDCDiscoveryCACert
@@ -53,7 +53,7 @@ def _read(config: JwtConfig) -> list[Any]:
     return _keys_of(request("GET", str(found.get("jwks_uri", "")), ca_cert=ca_cert))
 
 
-def _keys_of(found: dict[str, Any]) -> list[Any]:
+def _keys_of(found: dict[str, Any]) -> list[PublicKey]:
     """Public keys for signatures; keys of other kinds are skipped, secret ones above all."""
     rows = found.get("keys")
     if not isinstance(rows, list):
@@ -67,5 +67,5 @@ def _keys_of(found: dict[str, Any]) -> list[Any]:
         except (jwt.PyJWTError, ValueError, TypeError, KeyError):
             continue
         if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
-            keys.append(key)
+            keys.append(PublicKey(key, str(row.get("kid", ""))))
     return keys

@@ -1,7 +1,7 @@
 """Reviews of service account tokens by Kubernetes, for auth methods of the type `kubernetes`.
 
 Blocking: run in a thread. Source: Kubernetes' API reference (TokenReview, ServiceAccount); Consul's documentation of
-the auth method: the account's name may be overridden by an annotation.
+the auth method: an annotation of the account replaces its name, also by an empty one, which no service has.
 """
 
 from typing import Any, Final
@@ -12,7 +12,7 @@ from consulpy.acl.binding import ServiceAccount
 from consulpy.agent.process.json_request import request
 from consulpy.errors import RPCError
 
-_NAME_ANNOTATION: Final = "consul.hashicorp.com/service-account-name"
+_NAME_ANNOTATION: Final = "consul.hashicorp.com/service-name"
 _USERNAME_PARTS: Final = 4
 
 
@@ -43,7 +43,7 @@ def review(config: KubernetesConfig, bearer: str) -> ServiceAccount:
     except RPCError as error:
         raise RPCError(f"annotation lookup failed: {error}") from None
     annotations = (account.get("metadata") or {}).get("annotations") or {}
-    return ServiceAccount(namespace, str(annotations.get(_NAME_ANNOTATION) or name), str(user.get("uid", "")))
+    return ServiceAccount(namespace, str(annotations.get(_NAME_ANNOTATION, name)), str(user.get("uid", "")))
 
 
 def _ask(config: KubernetesConfig, method: str, path: str, body: Any = None) -> dict[str, Any]:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 #: Types of auth methods.
 TYPES: Final = ("jwt", "kubernetes")
+#: Characters that Go escapes in JSON.
+_ESCAPED: Final = {ord(each): f"\\u{ord(each):04x}" for each in "<>&\u2028\u2029"}
 _NOT_CHANGED: Final = "the AuthMethod field of an Binding Rule is immutable"
 
 
@@ -271,7 +273,7 @@ async def _login(server: "Server", request: requests.LoginRequest) -> Token:
     if not (token.roles or token.templated_policies or identities):
         raise PermissionDenied
     now_s = server.wall_s()
-    meta = json.dumps(auth.meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if auth.meta else ""
+    meta = _meta_text(auth.meta) if auth.meta else ""
     token = dataclasses.replace(
         token,
         accessor_id=new_secret(acl),
@@ -284,6 +286,12 @@ async def _login(server: "Server", request: requests.LoginRequest) -> Token:
     )
     stored: Token = await put_token(server, token, from_login=True)
     return stored
+
+
+def _meta_text(meta: dict[str, str]) -> str:
+    """The meta of a login as Go writes it in JSON."""
+    text = json.dumps(meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.translate(_ESCAPED)
 
 
 async def _kubernetes_identity(server: "Server", method: AuthMethod, bearer: str) -> KubernetesIdentity:

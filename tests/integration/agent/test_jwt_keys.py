@@ -113,8 +113,27 @@ def test_a_new_key_is_fetched_but_not_at_every_try(provider: Provider) -> None:
         verified_claims(config, old, NOW_S)
 
 
+def test_a_token_that_names_a_key_is_verified_with_that_one_alone(provider: Provider) -> None:
+    """Source: a real server. A token without an id, or with an empty one, may be of any key."""
+    provider.pages["/keys"]["keys"][0]["kid"] = "a"
+    keys, config = Keys(), jwt_config({"JWKSURL": f"{provider.url}/keys"})
+
+    def signed(**header: str) -> str:
+        return jwt.encode({"exp": NOW_S + 60}, provider.key, "ES256", headers=header)
+
+    for accepted in (signed(), signed(kid=""), signed(kid="a")):
+        assert keys.claims(config, accepted)
+    with pytest.raises(UnknownKey, match="failed to verify id token signature"):
+        keys.claims(config, signed(kid="b"))
+
+
+def test_tokens_of_a_provider_are_signed_by_rsa_unless_it_is_said(provider: Provider) -> None:
+    with pytest.raises(BadJwt, match=r'unsupported algorithm, expected \["RS256"\] got "ES256"'):
+        Keys().claims(jwt_config({"OIDCDiscoveryURL": provider.url}), provider.token())
+
+
 def test_a_provider_is_discovered_and_must_be_the_issuer(provider: Provider) -> None:
-    keys, config = Keys(), jwt_config({"OIDCDiscoveryURL": provider.url})
+    keys, config = Keys(), jwt_config({"OIDCDiscoveryURL": provider.url, "JWTSupportedAlgs": ["ES256"]})
     assert keys.claims(config, provider.token(sub="s"))["sub"] == "s"
     assert provider.seen == ["/.well-known/openid-configuration", "/keys"]
     with pytest.raises(BadJwt, match="different provider"):

@@ -113,10 +113,19 @@ def test_the_account_of_a_token_is_found(kubernetes: ApiServer) -> None:
     ]
 
 
-def test_an_annotation_names_the_account(kubernetes: ApiServer) -> None:
-    annotations = {"consul.hashicorp.com/service-account-name": "other"}
+@pytest.mark.parametrize(
+    ("annotations", "name"),
+    [
+        ({"consul.hashicorp.com/service-name": "other"}, "other"),
+        ({"consul.hashicorp.com/service-name": ""}, ""),
+        ({"consul.hashicorp.com/service-account-name": "other"}, "web"),
+        (None, "web"),
+    ],
+)
+def test_an_annotation_names_the_service(kubernetes: ApiServer, annotations: Any, name: str) -> None:
+    """Source: a real server that asks the same API."""
     kubernetes.account = (200, {"metadata": {"annotations": annotations}})
-    assert token_review.review(kubernetes.config, BEARER).name == "other"
+    assert token_review.review(kubernetes.config, BEARER).name == name
 
 
 @pytest.mark.parametrize(

@@ -95,3 +95,72 @@ def test_keys_of_other_curves_are_refused(harness: GuardedHarness) -> None:
     refused = harness.as_(MASTER, "PUT /v1/acl/auth-method", {"Name": "k", "Type": "jwt", "Config": config})
     assert refused.status == 500
     assert refused.text.startswith("Invalid Auth Method: error parsing public key JWTValidationPubKeys[0]: ")
+
+
+@pytest.mark.parametrize("name", ["iss", "sub", "jti", "aud"])
+@pytest.mark.parametrize("value", [0, 5, 1.5, True, False, {}, {"a": 1}, [5]])
+def test_claims_of_the_standard_have_types(harness: GuardedHarness, name: str, value: Any) -> None:
+    payload = base64.urlsafe_b64encode(json.dumps(CLAIMS | {name: value}).encode()).rstrip(b"=")
+    head = base64.urlsafe_b64encode(b'{"alg":"ES256"}').rstrip(b"=")
+    signature = jwt.get_algorithm_by_name("ES256").sign(head + b"." + payload, KEY)
+    bearer = b".".join((head, payload, base64.urlsafe_b64encode(signature).rstrip(b"="))).decode()
+    status, error = logged_in(harness, bearer)
+    assert (status, error.startswith(f"error validating claims: {name} is ")) == (500, True), error
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ([1], "error converting claim 'name' to string from unknown type []interface {}"),
+        ({"a": 1}, "error converting claim 'name' to string from unknown type map[string]interface {}"),
+    ],
+)
+def test_errors_of_claims_name_the_type(harness: GuardedHarness, name: Any, error: str) -> None:
+    assert logged_in(harness, token_of(name=name)) == (500, error)
+    listed = logged_in(harness, token_of(groups={}))
+    assert listed == (500, '"groups" list claim could not be converted to string list')
+
+
+@pytest.mark.parametrize(
+    ("template", "bound"),
+    [
+        ("x${value.name}", "xweb"),
+        ('${"a${value.name}"}', "aweb"),
+        ("x${1+1}", "x2"),
+        ("${value.name}-${value.name}", "web-web"),
+    ],
+)
+def test_names_are_templates(harness: GuardedHarness, template: str, bound: str) -> None:
+    """Values are lowered, and expressions are those of the templates of prepared queries."""
+    rule = {"AuthMethod": "j", "BindType": "service", "BindName": template}
+    made = harness.as_(MASTER, "PUT /v1/acl/binding-rule", rule).json["ID"]
+    answer = harness.as_("", "POST /v1/acl/login", {"AuthMethod": "j", "BearerToken": token_of(name="Web")})
+    harness.as_(MASTER, f"DELETE /v1/acl/binding-rule/{made}")
+    assert answer.json["ServiceIdentities"] == [{"ServiceName": bound}]
+
+
+@pytest.mark.parametrize(
+    ("template", "error"),
+    [
+        ("A", ""),
+        ("X${value.name}", ""),
+        ('${"B"}', ""),
+        ("a$b", ""),
+        ("${value.name", ": parse error: syntax error"),
+        ("${}", ": parse error: syntax error"),
+        ("x${value.nope}", ": 1:4: unknown variable accessed: value.nope"),
+        ("${foo(1)}", ": 1:3: unknown function called: foo"),
+    ],
+)
+def test_names_that_can_never_be_are_refused(harness: GuardedHarness, template: str, error: str) -> None:
+    """The text of a rule itself is not lowered. Source: a real server."""
+    rule = {"AuthMethod": "j", "BindType": "service", "BindName": template}
+    answer = harness.as_(MASTER, "PUT /v1/acl/binding-rule", rule)
+    assert (answer.status, answer.text) == (500, f"Invalid Binding Rule: invalid BindName{error}")
+
+
+def test_the_meta_of_a_login_is_written_as_go_does(harness: GuardedHarness) -> None:
+    harness.as_(MASTER, "PUT /v1/acl/binding-rule", {"AuthMethod": "j", "BindType": "node", "BindName": "n"})
+    body = {"AuthMethod": "j", "BearerToken": token_of(), "Meta": {"b": "1", "a": "<&>\u2028é"}}
+    description = harness.as_("", "POST /v1/acl/login", body).json["Description"]
+    assert description == 'token created via login: {"a":"\\u003c\\u0026\\u003e\\u2028é","b":"1"}'

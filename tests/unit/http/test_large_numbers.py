@@ -47,3 +47,23 @@ def test_a_whole_number_is_taken_for_a_coordinate(harness: HttpHarness, number: 
 @pytest.mark.parametrize("request_line", BODIES)
 def test_the_longest_one_is_taken(harness: HttpHarness, request_line: str) -> None:
     assert harness.ask(request_line, BODIES[request_line] % "9223372036854775807").status == 200
+
+
+PROXY = (
+    '{"Name": "p", "Kind": "connect-proxy", "Port": 1, "Proxy": {"DestinationServiceName": "d", "Config": {"a": %s}}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "kept"), [("1" + 25 * "0", 1e25), ("-18446744073709551616", -(2**64)), ("1e17", 1e17)]
+)
+def test_settings_without_a_type_may_be_large(
+    harness: HttpHarness, number: str, kept: float, faults: list[str]
+) -> None:
+    """They are a float64 each: one that the wire does not hold would keep the service from the catalog for ever."""
+    assert harness.ask("PUT /v1/agent/service/register", PROXY % number).status == 200
+    harness.agent.clock.pump([1.0] * 10)
+    answers = harness.ask("GET /v1/agent/service/p").json, harness.ask("GET /v1/catalog/service/p").json[0]
+    assert answers[0]["Proxy"]["Config"] == {"a": kept}
+    assert answers[1]["ServiceProxy"]["Config"] == {"a": kept}
+    assert faults == []

@@ -1,4 +1,4 @@
-"""HIL, the language of templates of prepared queries: text with `${...}`. Pure.
+"""HIL, the language of templates of prepared queries and of names in binding rules: text with `${...}`. Pure.
 
 Between the braces: names, numbers, texts in quotes (with `${...}` of their own), calls, `+ - * / %` (from left to
 right, all alike) and parentheses. `$${` is a literal `${`. Errors name line and column. Source: what a real server

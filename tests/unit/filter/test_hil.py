@@ -2,7 +2,7 @@
 
 import pytest
 
-from consulpy.state.hil import HilError, Template
+from consulpy.filter.hil import HilError, Template
 
 NAMES = {"name.full": "geo-db", "name.prefix": "geo-", "name.suffix": "db", "agent.segment": ""}
 GROUPS = ["geo-db", "d", "b"]
