@@ -1,7 +1,6 @@
 """Keys of auth methods from a URL: a key set, and an OpenID provider, served by a stand-in over plain HTTP."""
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -14,6 +13,7 @@ from consulpy.acl.auth_config import JwtConfig, jwt_config
 from consulpy.acl.jwt_claims import BadJwt, UnknownKey, verified_claims
 from consulpy.agent.process.jwt_keys import REFRESH_S, TTL_S, JwtKeys
 from consulpy.errors import RPCError
+from tests.fakes.http_server import serving
 
 NOW_S = 1_800_000_000
 
@@ -59,12 +59,8 @@ def key_set(*keys: ec.EllipticCurvePrivateKey) -> dict[str, Any]:
 @pytest.fixture
 def provider() -> Iterator[Provider]:
     server = Provider()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 class Keys(JwtKeys):

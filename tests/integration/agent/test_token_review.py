@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,6 +19,7 @@ from consulpy.acl.auth_config import KubernetesConfig
 from consulpy.acl.binding import ServiceAccount
 from consulpy.agent.process import token_review
 from consulpy.errors import RPCError
+from tests.fakes.http_server import serving
 
 OWN_JWT, BEARER = "own.jwt.x", "bearer.jwt.x"
 
@@ -97,12 +97,8 @@ def _certificate(folder: Path) -> str:
 @pytest.fixture
 def kubernetes(tmp_path: Path) -> Iterator[ApiServer]:
     server = ApiServer(tmp_path)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 def test_the_account_of_a_token_is_found(kubernetes: ApiServer) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import pytest_twisted
@@ -22,6 +21,7 @@ from consulpy.checks.result import CheckFailed
 from consulpy.checks.tls import check
 from consulpy.errors import ConfigError
 from consulpy.structs.definition import CheckType
+from tests.fakes.http_server import serving
 
 HOST = "127.0.0.1"
 NOW = datetime.datetime.now(datetime.UTC)
@@ -83,12 +83,8 @@ def port(folder: Path) -> Iterator[int]:
     context.verify_mode = ssl.CERT_REQUIRED
     server = ThreadingHTTPServer((HOST, 0), Handler)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with serving(server):
+        yield server.server_port
 
 
 def probe(port: int, own: AgentTls | None, *, skip_verify: bool = False) -> HttpProbe:

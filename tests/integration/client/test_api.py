@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from consulpy.client import AnswerError, Client, ClientError, ClientSettings, NoAgent
+from tests.fakes.http_server import serving
 
 
 class Recorder(ThreadingHTTPServer):
@@ -43,10 +44,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Recorder]:
-    with Recorder() as recorder:
-        threading.Thread(target=recorder.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    recorder = Recorder()
+    with serving(recorder):
         yield recorder
-        recorder.shutdown()
 
 
 @pytest.fixture

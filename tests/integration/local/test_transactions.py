@@ -21,7 +21,7 @@ from consulpy.local.persist.transactions import CHECKPOINT_IDLE_S, CHECKPOINT_MA
 from consulpy.local.state import LocalState
 from tests.fakes.local import Fraction, node
 from tests.harness.effort import cases
-from tests.unit.local.test_persistence import Starter
+from tests.harness.ttl_checks import TtlStarter
 
 
 class Agent:
@@ -41,7 +41,7 @@ class Agent:
             self.clock,
             Fraction(),
             files=self.files,
-            starter=Starter(self.clock),
+            starter=TtlStarter(self.clock),
             run=self.jobs.append,
             hand_back=lambda job: job(),
             call=self._call if quick else None,

@@ -2,10 +2,10 @@
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.fakes.http_server import serving
 from tests.peers.programs import ask
 
 
@@ -43,11 +43,5 @@ def web(address: str, says: str) -> Iterator[int]:
             pass
 
     server = http.server.ThreadingHTTPServer((address, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

@@ -51,14 +51,15 @@ def test_keys(agents: Agents) -> None:
     consul(at, "kv", "delete", "-recurse", "cli/")
 
 
+def watched(host: Host, agent: str, name: str, *flags: str) -> Path:
+    """The file to which the handler of a watch adds a line for each call."""
+    seen = Path(host.directory) / name
+    host.start("watch", "consul", "watch", f"-http-addr={agent}", *flags, f"cat >> {seen}; echo >> {seen}")
+    return seen
+
+
 def test_an_event_is_fired_and_seen_by_a_watch(agents: Agents, host: Host) -> None:
-    os.environ["CONSUL_HTTP_ADDR"] = agents.server
-    try:
-        handler = f"cat >> {host.directory}/seen; echo >> {host.directory}/seen"
-        host.start("watch", "consul", "watch", "-type=event", "-name=cli-event", handler)
-    finally:
-        del os.environ["CONSUL_HTTP_ADDR"]
-    seen = Path(host.directory) / "seen"
+    seen = watched(host, agents.server, "seen", "-type=event", "-name=cli-event")
     eventually(lambda: seen.exists() and "[]" in seen.read_text(), "the watch begins with nothing")
     status, out = consul(agents.client, "event", "-name=cli-event", "a payload")
     assert (status, out.split(":")[0]) == (0, "Event ID")
@@ -67,13 +68,7 @@ def test_an_event_is_fired_and_seen_by_a_watch(agents: Agents, host: Host) -> No
 
 def test_a_watch_of_a_key_runs_its_handler_once_for_each_change(agents: Agents, host: Host) -> None:
     ask(f"{agents.server}/v1/kv/watched", "PUT", b"one")
-    os.environ["CONSUL_HTTP_ADDR"] = agents.client
-    try:
-        handler = f"cat >> {host.directory}/keys; echo >> {host.directory}/keys"
-        host.start("watch", "consul", "watch", "-type=key", "-key=watched", handler)
-    finally:
-        del os.environ["CONSUL_HTTP_ADDR"]
-    seen = Path(host.directory) / "keys"
+    seen = watched(host, agents.client, "keys", "-type=key", "-key=watched")
     eventually(lambda: seen.exists() and "b25l" in seen.read_text(), "the first value")
     ask(f"{agents.server}/v1/kv/unwatched", "PUT", b"x")
     ask(f"{agents.server}/v1/kv/watched", "PUT", b"two")

@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from consulpy.tls.authority import create_authority, create_certificate
+from tests.fakes.http_server import serving
 from tests.peers.programs import ask, eventually, hosts
 
 ADDRESS = "127.81.1.1"
@@ -33,12 +33,8 @@ def calls() -> Iterator[tuple[int, list[tuple[str, str, Any]]]]:
             pass
 
     server = http.server.ThreadingHTTPServer((ADDRESS, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield server.server_port, got
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with serving(server):
+        yield server.server_port, got
 
 
 def test_handlers_run_once_for_each_change(tmp_path: Path, calls: tuple[int, list[tuple[str, str, Any]]]) -> None:

@@ -6,12 +6,12 @@ The attacker's server is the browser's proxy too, so that names lead where the a
 import http.client
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.fakes.http_server import serving
 from tests.peers.pair import Agent, agents
 
 if TYPE_CHECKING:
@@ -78,12 +78,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Agent]]
 @pytest.fixture(scope="module")
 def attacker() -> Iterator[Attacker]:
     server = Attacker(("127.38.0.13", 8000), _Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with serving(server):
+        yield server
 
 
 @pytest.fixture(params=["consul", "consulpy"])

@@ -1,40 +1,22 @@
 """The quorum of one server, its autopilot, and what is kept of each datacenter; bodies of real agents as vectors."""
 
-import json
-from pathlib import Path
-
 import pytest
 
-from consulpy.codec.msgpack import unpack
-from consulpy.codec.record import Record
 from consulpy.gocompat.time import ZERO_TIME, go_time, go_time_json, unix_s
 from consulpy.rpc.endpoints.keyring import base64_fault
-from consulpy.rpc.methods import METHODS
 from consulpy.state.commands import FederationState
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.operator import FederationStateRequest
 from tests.fakes.endpoints import Server
+from tests.harness.vectors import VECTORS, assert_bodies_come_out_as_they_went_in
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "rpc"
 FAMILIES = ("Operator", "Intention", "PreparedQuery", "ConfigEntry")
 CAPTURED = sorted(path.stem for path in VECTORS.glob("*.*.json") if path.stem.split(".")[0] in FAMILIES)
 
 
 @pytest.mark.parametrize("method", CAPTURED)
 def test_captured_bodies_come_out_as_they_went_in(method: str) -> None:
-    known = METHODS[method]
-    for pair in json.loads((VECTORS / f"{method}.json").read_text())["pairs"]:
-        body = bytes.fromhex(pair["request"]["body_hex"])
-        assert same(known.request.unpack(body).pack(), body)
-        answer = bytes.fromhex(pair["response"]["body_hex"])
-        is_record = isinstance(known.reply, type) and issubclass(known.reply, Record)
-        if is_record and not pair["response"]["header"].get("Error"):
-            assert same(known.reply.unpack(answer).pack(), answer)
-
-
-def same(ours: bytes, theirs: bytes) -> bool:
-    """Go writes its maps in random order."""
-    return ours == theirs or (len(ours) == len(theirs) and unpack(ours) == unpack(theirs))
+    assert_bodies_come_out_as_they_went_in(method)
 
 
 @pytest.mark.parametrize(

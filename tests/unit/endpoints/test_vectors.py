@@ -5,30 +5,18 @@ holds one, the decoded values are compared.
 """
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from consulpy.codec.msgpack import unpack
-from consulpy.codec.record import Record
 from consulpy.rpc.methods import METHODS, load_all
 from consulpy.state.commands import decode
+from tests.harness.vectors import VECTORS, assert_bodies_come_out_as_they_went_in, same
 
 load_all()
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "rpc"
 OURS = sorted(
     name for name in METHODS if name.split(".")[0] in ("Status", "Catalog", "Health", "Coordinate", "Internal")
 )
-
-
-def pairs(method: str) -> list[dict[str, Any]]:
-    return list(json.loads((VECTORS / f"{method}.json").read_text())["pairs"])
-
-
-def same(ours: bytes, theirs: bytes) -> bool:
-    return ours == theirs or (len(ours) == len(theirs) and unpack(ours) == unpack(theirs))
 
 
 def test_every_captured_method_of_these_families_is_there() -> None:
@@ -41,15 +29,7 @@ def test_every_captured_method_of_these_families_is_there() -> None:
 
 @pytest.mark.parametrize("method", [name for name in OURS if (VECTORS / f"{name}.json").exists()])
 def test_captured_bodies_come_out_as_they_went_in(method: str) -> None:
-    known = METHODS[method]
-    for pair in pairs(method):
-        body = bytes.fromhex(pair["request"]["body_hex"])
-        if len(body) > 1:  # nil and {} are allowed for any request
-            assert same(known.request.unpack(body).pack(), body)
-        answer = bytes.fromhex(pair["response"]["body_hex"])
-        is_record = isinstance(known.reply, type) and issubclass(known.reply, Record)
-        if is_record and not pair["response"]["header"].get("Error") and len(answer) > 1:
-            assert same(known.reply.unpack(answer).pack(), answer)
+    assert_bodies_come_out_as_they_went_in(method)
 
 
 def test_captured_log_entries_decode_and_encode() -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
 
 from consulpy.rpc.endpoints.status import config_entry_kinds
 from consulpy.state.commands import COMMANDS
@@ -11,6 +10,7 @@ from consulpy.structs.config_entry import KINDS
 from consulpy.structs.config_entry_requests import AllEntriesQuery
 from consulpy.structs.newer_config_entry import NEWER_KINDS
 from consulpy.structs.requests import Empty
+from tests.fakes.quorum import FakeQuorum
 from tests.harness.guarded import GuardedHarness
 from tests.harness.http import FakeAgent, HttpHarness
 
@@ -130,27 +130,15 @@ def test_what_only_newer_servers_write_is_never_there(harness: HttpHarness) -> N
     assert harness.ask("PUT /v1/config", {"Kind": "bound-api-gateway", "Name": "gw"}).status == 400
 
 
-class Others:
-    """A quorum of two, of which one is `lacking`."""
-
-    def __init__(self, lacking: list[str]) -> None:
-        self.lacking = lacking
-        self.peers = ["127.0.0.1:8300", "127.0.0.2:8300"]
-        self.leader_address = "127.0.0.1:8300"
-
-    def without_newer_kinds(self) -> "Deferred[list[str]]":
-        return succeed(self.lacking)
-
-
 def test_nothing_is_written_that_would_end_another_server(harness: HttpHarness) -> None:
-    harness.agent.server.quorum = Others(["127.0.0.2:8300"])  # type: ignore[assignment]
+    harness.agent.server.quorum = FakeQuorum()  # type: ignore[assignment]
     answer = harness.ask("PUT /v1/config", ENTRIES["1.10"])
     assert answer.status == 500
     assert "config entry kind mesh came with Consul 1.10" in answer.text
     assert "127.0.0.2:8300" in answer.text
     assert harness.ask("DELETE /v1/config/mesh/mesh").json == {}
     assert not harness.agent.log.store.config_entries.table.all()
-    harness.agent.server.quorum = Others([])  # type: ignore[assignment]
+    harness.agent.server.quorum = FakeQuorum([])  # type: ignore[assignment]
     assert harness.ask("PUT /v1/config", ENTRIES["1.10"]).json is True
 
 

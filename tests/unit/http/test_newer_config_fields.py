@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 
 from consulpy.codec.msgpack import pack
 from consulpy.errors import NoSuchMethod, RPCError
@@ -11,6 +11,7 @@ from consulpy.rpc.dispatch import serve
 from consulpy.state.commands import COMMANDS
 from consulpy.state.store import Store
 from consulpy.structs.config_entry_requests import EntryReply
+from tests.fakes.quorum import FakeQuorum
 from tests.harness.http import FakeAgent, HttpHarness
 
 LIMITS = {"MaxConnections": 0, "MaxPendingRequests": 512}
@@ -151,18 +152,6 @@ def test_the_log_the_state_and_replies_hold_them(harness: HttpHarness, kind: str
     assert reply.entry.to_json() == entry.to_json()
 
 
-class Others:
-    """A quorum of two, of which one is `lacking`."""
-
-    def __init__(self, lacking: list[str]) -> None:
-        self.lacking = lacking
-        self.peers = ["127.0.0.1:8300", "127.0.0.2:8300"]
-        self.leader_address = "127.0.0.1:8300"
-
-    def without_newer_kinds(self) -> "Deferred[list[str]]":
-        return succeed(self.lacking)
-
-
 USUAL: list[dict[str, Any]] = [
     {"Kind": "service-defaults", "Name": "web", "MutualTLSMode": "strict", "Mode": "direct"},
     {"Kind": "proxy-defaults", "Name": "global", "MutualTLSMode": "strict", "PrioritizeByLocality": {"Mode": "none"}},
@@ -181,7 +170,7 @@ def test_what_is_so_anyway_is_given_back_and_taken_beside_servers_of_1_8_7(
     harness: HttpHarness, entry: dict[str, Any]
 ) -> None:
     """Terraform compares what it wrote and what it reads."""
-    harness.agent.server.quorum = Others(["127.0.0.2:8300"])  # type: ignore[assignment]
+    harness.agent.server.quorum = FakeQuorum()  # type: ignore[assignment]
     assert harness.ask("PUT /v1/config", entry).json is True
     harness.agent.server.quorum = None
     assert holds(harness.ask(f"GET /v1/config/{entry['Kind']}/{entry['Name']}").json, entry)
@@ -264,7 +253,7 @@ def test_newer_agents_write_them_by_rpc(harness: HttpHarness) -> None:
 
 
 def test_beside_a_server_that_would_drop_them_they_are_refused(harness: HttpHarness) -> None:
-    harness.agent.server.quorum = Others(["127.0.0.2:8300"])  # type: ignore[assignment]
+    harness.agent.server.quorum = FakeQuorum()  # type: ignore[assignment]
     entry = {"Kind": "service-defaults", "Name": "web", "MaxInboundConnections": 3}
     answer = harness.ask("PUT /v1/config", entry)
     assert answer.status == 500

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import fail
 
 from consulpy.acl.rules import parse
 from consulpy.acl.templates import TEMPLATES
@@ -11,6 +11,7 @@ from consulpy.codec.msgpack import pack
 from consulpy.errors import RPCError
 from consulpy.structs.acl import GLOBAL_READ_ONLY, GLOBAL_READ_ONLY_ID, TemplatedPolicy, TemplateVariables, Token
 from consulpy.structs.acl_requests import TokenReply
+from tests.fakes.quorum import FakeQuorum
 from tests.harness.guarded import MASTER, GuardedHarness
 
 
@@ -139,19 +140,8 @@ def test_servers_of_1_8_7_are_never_told_of_them(harness: GuardedHarness) -> Non
     assert harness.as_(MASTER, "PUT /v1/acl/token", {"TemplatedPolicies": None}).status == 200
 
 
-class Others:
-    """A quorum of two; the other server is of 1.8.7."""
-
-    peers = ("127.0.0.1:8300", "127.0.0.2:8300")
-    leader_address = "127.0.0.1:8300"
-    has_lease = True
-
-    def without_newer_kinds(self) -> "Deferred[list[str]]":
-        return succeed(["127.0.0.2:8300"])
-
-
 def test_a_quorum_with_a_server_of_1_8_7_takes_none(harness: GuardedHarness) -> None:
-    harness.agent.server.quorum = Others()  # type: ignore[assignment]
+    harness.agent.server.quorum = FakeQuorum()  # type: ignore[assignment]
     answer = harness.as_(MASTER, "PUT /v1/acl/token", {"TemplatedPolicies": [templated("builtin/dns")]})
     assert answer.status == 500
     assert "127.0.0.2:8300" in answer.text

@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from consulpy.checks.runner import TTLCheck
 from consulpy.errors import ConfigError, RPCError
 from consulpy.local.definitions import check_from_body, service_from_body
 from consulpy.local.load import configure, restore
 from consulpy.local.persist.disk import JOURNAL, JournaledDirectory
 from consulpy.local.persist.records import PersistedCheck, PersistedCheckState, PersistedService
 from consulpy.local.state import LocalState
-from consulpy.structs.definition import CheckType
 from tests.fakes.local import Fraction, node
+from tests.harness.ttl_checks import TtlStarter
 
 #: Written by a real agent (with another node name).
 SERVICE = (
@@ -44,24 +43,13 @@ BODY = (
 )
 
 
-class Starter:
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-
-    def check_type(self, kind: CheckType) -> None:
-        """Every type is supported."""
-
-    def start(self, check_id: str, kind: CheckType, service_id: str, report: Callable[[str, str], None]) -> Any:
-        return TTLCheck(kind.ttl / 1e9, 0, report, self.clock)
-
-
 class Agent:
     def __init__(self, root: Path, wall_s: float = 1795416084) -> None:
         self.root, self.wall_s = root, wall_s
         self.files = JournaledDirectory(root)
         clock = Clock()
         self.local = LocalState(
-            node(), clock, Fraction(), files=self.files, starter=Starter(clock), wall_s=lambda: self.wall_s
+            node(), clock, Fraction(), files=self.files, starter=TtlStarter(clock), wall_s=lambda: self.wall_s
         )
 
     def restore(self) -> Any:

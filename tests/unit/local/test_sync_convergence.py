@@ -16,7 +16,7 @@ from consulpy.structs.node import Node
 from consulpy.structs.service import NodeService
 from tests.fakes.local import FakeCatalog, Fraction, node
 from tests.harness.effort import cases
-from tests.unit.local.test_persistence import Starter
+from tests.harness.ttl_checks import TtlStarter
 
 _ids = st.sampled_from(["a", "b", "c"])
 _steps = st.one_of(
@@ -35,7 +35,7 @@ _steps = st.one_of(
 class World:
     def __init__(self) -> None:
         self.clock, self.catalog = Clock(), FakeCatalog()
-        self.local = LocalState(node(), self.clock, Fraction(), starter=Starter(self.clock))
+        self.local = LocalState(node(), self.clock, Fraction(), starter=TtlStarter(self.clock))
         AntiEntropy(self.catalog, self.local, self.clock, Fraction(), lambda: 3).start()
 
     def service(self, name: str, port: int) -> None:

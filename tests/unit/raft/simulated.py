@@ -282,15 +282,9 @@ class SimulatedNetwork:
     ) -> None:
         """Send a request to an address; the answer, or an exception, comes to the process that asked."""
         self.calls += 1
-        address, weather, rng, clock = server.address, self.weather, self.rng, source.clock
+        address, weather, rng = server.address, self.weather, self.rng
         self.on_request(source.address, address, request)
-        done: list[bool] = []
-
-        def finish(answer: Any) -> None:
-            if not done:
-                done.append(True)
-                clock.run(lambda: answered(answer))
-
+        finish = _once(source.clock, answered)
         self.clock.callLater(CALL_TIMEOUT_S, finish, TimeoutError("i/o timeout"))
         if self._is_lost(source.address, address, finish):
             return
@@ -352,14 +346,7 @@ class SimulatedNetwork:
     def survey(self, source: Any, server: Server, answered: Callable[[Any], None]) -> None:
         """Ask for the state of a peer, on a connection of its own."""
         self.calls += 1
-        clock = source.clock
-        done: list[bool] = []
-
-        def finish(answer: Any) -> None:
-            if not done:
-                done.append(True)
-                clock.run(lambda: answered(answer))
-
+        finish = _once(source.clock, answered)
         self.clock.callLater(CALL_TIMEOUT_S, finish, Unreachable("i/o timeout"))
         node = self.nodes.get(server.address)
         if self.is_cut(source.address, server.address) or node is None or node.clock.is_dead:
@@ -395,3 +382,15 @@ class NodeSender:
 
     def abort(self, server: Server) -> None:
         """What was sent is under way."""
+
+
+def _once(clock: NodeClock, answered: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Gives the first answer to the process with this clock, and drops later ones."""
+    done: list[bool] = []
+
+    def finish(answer: Any) -> None:
+        if not done:
+            done.append(True)
+            clock.run(lambda: answered(answer))
+
+    return finish

@@ -20,7 +20,8 @@ from consulpy.structs.node import Node
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.session import Session, SessionRequest
 from consulpy.testing.simulation.clock import HeapClock, NodeClock
-from tests.unit.simulation.test_whole_agents import Disk, Starter
+from tests.harness.ttl_checks import TtlStarter
+from tests.unit.simulation.test_whole_agents import Disk
 
 HOUR_S = 3600.0
 
@@ -33,7 +34,7 @@ def clock() -> HeapClock:
 @pytest.mark.parametrize("by_s", [-HOUR_S, 0.0, HOUR_S])
 def test_a_check_is_critical_when_its_time_to_live_ends(clock: HeapClock, by_s: float) -> None:
     mine = NodeClock(clock, 12_345.6, -789.0)
-    local = LocalState(Node(node="a"), mine, Random(1), starter=Starter(mine), wall_s=mine.wall_s)
+    local = LocalState(Node(node="a"), mine, Random(1), starter=TtlStarter(mine), wall_s=mine.wall_s)
     api.register_check(local, b'{"Name":"k","TTL":"10s"}')
     api.set_check(local, "k", "passing")
     clock.advance(5)
@@ -48,14 +49,14 @@ def test_a_check_is_critical_when_its_time_to_live_ends(clock: HeapClock, by_s: 
 def test_over_a_restart_the_wall_clock_counts(clock: HeapClock, by_s: float, status: str) -> None:
     """As in Consul's own files: the moment until which the last word holds is a time of the world."""
     mine, disk = NodeClock(clock, 12_345.6), Disk()
-    local = LocalState(Node(node="a"), mine, Random(1), files=disk, starter=Starter(mine), wall_s=mine.wall_s)
+    local = LocalState(Node(node="a"), mine, Random(1), files=disk, starter=TtlStarter(mine), wall_s=mine.wall_s)
     api.register_check(local, b'{"Name":"k","TTL":"30m"}')
     api.set_check(local, "k", "passing")
     saved: Any = next(json.loads(data) for path, data in disk.files.items() if path.startswith("checks/state/"))
     assert saved["Expires"] == int(mine.wall_s() + 1800)
     local.stop()
     again = NodeClock(clock, 1.0, by_s)  # the machine was started anew as well
-    restarted = LocalState(Node(node="a"), again, Random(1), files=disk, starter=Starter(again), wall_s=again.wall_s)
+    restarted = LocalState(Node(node="a"), again, Random(1), files=disk, starter=TtlStarter(again), wall_s=again.wall_s)
     restore(restarted, disk, again.wall_s)
     assert restarted.checks["k"].status == status
 

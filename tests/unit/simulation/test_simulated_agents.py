@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from consulpy.testing.simulation import Simulation, SimulationFailed, at
+from tests.harness.traces import traces_in_processes
 
 SCRIPT = """
 import json, sys
@@ -143,12 +144,7 @@ def test_nodes_that_are_alone_join_and_elect() -> None:
 
 
 def test_the_trace_is_the_same_in_every_process_and_is_played_again(tmp_path: Path) -> None:
-    traces = []
-    for hash_seed in ("0", "99"):
-        path = tmp_path / hash_seed
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        subprocess.run([sys.executable, "-c", SCRIPT, str(path)], check=True, env=environment, timeout=120)
-        traces.append(path.read_bytes())
+    traces = traces_in_processes(SCRIPT, tmp_path)
     assert traces[0] == traces[1]
     for part in (b'"event":"leader"', b'"member failed"', b'"action":"dns"', b'"member left"'):
         assert part in traces[0]

@@ -1,15 +1,13 @@
 """`consulpy.testing.simulation`: schedules of faults, traces that are played again, conditions that are shrunk."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from consulpy.errors import ConfigError
 from consulpy.testing.simulation import Fault, Simulation, SimulationFailed, TraceError, at
+from tests.harness.traces import traces_in_processes
 
 SCRIPT = """
 import sys
@@ -158,12 +156,7 @@ def test_gossip_settings_are_consuls_keys() -> None:
 
 
 def test_the_trace_is_the_same_in_every_process(tmp_path: Path) -> None:
-    traces = []
-    for hash_seed in ("0", "4711"):
-        path = tmp_path / hash_seed
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        subprocess.run([sys.executable, "-c", SCRIPT, str(path)], check=True, env=environment, timeout=60)
-        traces.append(path.read_bytes())
+    traces = traces_in_processes(SCRIPT, tmp_path)
     assert traces[0] == traces[1]
     assert b"member failed" in traces[0]
     assert str(tmp_path).encode() not in traces[0]

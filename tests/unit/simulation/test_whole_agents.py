@@ -14,7 +14,6 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from consulpy.checks.runner import TTLCheck
 from consulpy.codec.record import Record
 from consulpy.errors import NoServers, RPCError
 from consulpy.leader.leader import Leader
@@ -33,11 +32,11 @@ from consulpy.serf.events import Event
 from consulpy.serf.machine import Serf
 from consulpy.state.log import MemoryLog
 from consulpy.state.store import Store
-from consulpy.structs.definition import CheckType
 from consulpy.structs.node import Node
 from consulpy.testing.simulation.clock import HeapClock, NodeClock
 from consulpy.testing.simulation.network import Conditions, Network
 from tests.harness.effort import cases
+from tests.harness.ttl_checks import TtlStarter
 
 SERVER = ("10.0.0.1", 7946)
 AGENTS, SERVICES = cases(100), 10
@@ -106,19 +105,6 @@ class Line:
             waiting.callback(type(result).unpack(result.pack()))
 
 
-class Starter:
-    """Runs TTL checks."""
-
-    def __init__(self, clock: NodeClock) -> None:
-        self.clock = clock
-
-    def check_type(self, kind: CheckType) -> None:
-        """All of them can run."""
-
-    def start(self, check_id: str, kind: CheckType, service_id: str, report: Callable[[str, str], None]) -> Any:
-        return TTLCheck(kind.ttl / 1e9, 0, report, self.clock)
-
-
 def serf(
     world: "World",
     clock: NodeClock,
@@ -178,7 +164,13 @@ class Agent:
         )  # fmt: skip
         rng = Random(world.rng.random())
         self.local = LocalState(
-            node, clock, rng, check_update_interval_s=20, files=self.disk, starter=Starter(clock), wall_s=clock.wall_s
+            node,
+            clock,
+            rng,
+            check_update_interval_s=20,
+            files=self.disk,
+            starter=TtlStarter(clock),
+            wall_s=clock.wall_s,
         )
         restore(self.local, self.disk, clock.wall_s)
         self.serf = serf(world, clock, self.name, self.address, lambda _event: None, server=False)
