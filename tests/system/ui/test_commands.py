@@ -11,7 +11,9 @@ from tests.peers.browser import Visitor
 from tests.system.ui.conftest import Cluster
 
 #: Prints what a program would get, a word a line.
-SPY = 'spy() { printf "%s\\0" "$@"; }; consulpy() { spy consulpy "$@"; }; curl() { spy curl "$@"; }; dig() { spy dig "$@"; }\n'
+SPY = 'spy() { printf "%s\\0" "$@"; }\n' + "".join(
+    f'{name}() {{ spy {name} "$@"; }}\n' for name in ("consulpy", "curl", "dig")
+)
 NAMES = ["it's", "$(touch owned)", "a;touch owned", "-recurse", "b\u202ec", "*", " ends ", "`touch owned`'\\"]
 
 
