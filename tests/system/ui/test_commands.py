@@ -1,4 +1,4 @@
-"""The commands that pages show: pasted into a shell they are about the very thing, whatever its name, and run nothing else."""
+"""The commands that pages show: in a shell they are about the very thing, whatever its name, and run nothing else."""
 
 import subprocess
 from typing import Any
