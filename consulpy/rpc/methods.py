@@ -52,7 +52,7 @@ FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "ConnectCA": ("connect_ca",),
     "Coordinate": ("coordinate",),
     "DiscoveryChain": ("discovery_chain",),
-    "FederationState": ("operator",),
+    "FederationState": ("federation_state",),
     "Health": ("health",),
     "Intention": ("intention",),
     "Internal": ("internal", "keyring"),
@@ -115,10 +115,15 @@ def _register(
 
 
 def read(
-    name: str, request: type[Record], reply: Any, *, before_token: Callable[[Any, Any], None] | None = None
+    name: str,
+    request: type[Record],
+    reply: Any,
+    *,
+    check_forwarded: Callable[[Any], None] | None = None,
+    before_token: Callable[[Any, Any], None] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Register a read: `handler(server, request, watch) -> reply`, `watch` being a `WatchSet` or None."""
-    return _register(name, Kind.READ, request, reply, before_token=before_token)
+    return _register(name, Kind.READ, request, reply, check_forwarded, before_token)
 
 
 def write(

@@ -17,7 +17,7 @@ from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.rpc.acl.auth_sources import JwtKeys, TokenReview, no_jwt_keys, no_token_review
 from consulpy.rpc.acl.interface import CallGuard, NoGuard
-from consulpy.rpc.acl.primary import CONFIG_ENTRY_WRITES, INTENTION_WRITE, PRIMARY_CALLS, for_elsewhere, home_of, moved
+from consulpy.rpc.acl.primary import INTENTION_WRITE, PRIMARY_CALLS, PRIMARY_WRITES, for_elsewhere, home_of, moved
 from consulpy.rpc.blocking import DEFAULT_WAITS, BlockingQuery, Run, WaitLimits, wait_s
 from consulpy.rpc.connect.interface import CertificateAuthority, TlsOfServers
 from consulpy.rpc.dependencies import DependencySet
@@ -240,7 +240,7 @@ class Server:
                 return self.forward(datacenter, method, request)
             return self._serve(method, request)
         if datacenter is not None and datacenter != self.datacenter:
-            if method.name not in CONFIG_ENTRY_WRITES:
+            if method.name not in PRIMARY_WRITES:
                 return self.forward(datacenter, method, request)
             request = moved(request, self.datacenter)  # written in the primary datacenter, whatever was named
         if self.primary_datacenter and method.name in PRIMARY_CALLS:
@@ -250,7 +250,7 @@ class Server:
         return self._serve_here(method, request, dependencies)
 
     def _is_written_in_primary(self, method: Method, request: Record) -> bool:
-        is_entry = method.name in CONFIG_ENTRY_WRITES
+        is_entry = method.name in PRIMARY_WRITES
         if is_entry and getattr(request, "leading_kind", "") != SERVICE_INTENTIONS:
             return True
         return (is_entry or method.name == INTENTION_WRITE) and self.authority is not None

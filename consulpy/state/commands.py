@@ -21,7 +21,12 @@ from consulpy.structs.config_entry_requests import EntryRequest
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.intention import IntentionRequest
 from consulpy.structs.kv import KVRequest, TombstoneRequest
-from consulpy.structs.operator import AutopilotSetRequest, FederationStateRequest
+from consulpy.structs.operator import (
+    FEDERATION_DELETE,
+    FEDERATION_UPSERT,
+    AutopilotSetRequest,
+    FederationStateRequest,
+)
 from consulpy.structs.prepared_query import QueryRequest
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.session import CREATE, DESTROY, SessionRequest
@@ -225,16 +230,22 @@ class ConfigEntry(BodyCommand):
 
 
 class FederationState(BodyCommand):
-    """Write the federation state of one datacenter."""
+    """Write or remove the federation state of one datacenter; True for one that was written."""
 
     TYPE = 30
     BODY = FederationStateRequest
 
-    def apply(self, store: Store, index: int) -> None:
+    def apply(self, store: Store, index: int) -> bool | None:
         """See `Operator.set_federation_state`."""
+        op, state = self.body.op, self.body.state
         with store.change(index) as change:
-            if self.body.state is not None:
-                store.operator.set_federation_state(change, self.body.state)
+            if state is None or op not in (FEDERATION_UPSERT, FEDERATION_DELETE):
+                raise RPCError(f"invalid federation state operation type: {op}")
+            if op == FEDERATION_DELETE:
+                store.operator.remove_federation_state(change, state.datacenter)
+                return None
+            store.operator.set_federation_state(change, state)
+            return True
 
 
 class _Marker:

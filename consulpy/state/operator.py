@@ -59,3 +59,9 @@ class Operator:
         )
         change.put(self.federation_table, (state.datacenter,), new)
         change.bump(FEDERATION_STATES)
+
+    def remove_federation_state(self, change: TableChange, datacenter: str) -> None:
+        """Remove the federation state of a datacenter; a missing one changes nothing."""
+        if self.federation_table.get(datacenter) is not None:
+            change.remove(self.federation_table, (datacenter,))
+            change.bump(FEDERATION_STATES)

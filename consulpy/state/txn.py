@@ -10,14 +10,17 @@ from typing import Any, Final
 from consulpy.errors import ConsulpyError, RPCError
 from consulpy.filter.literals import quoted
 from consulpy.state import registration
+from consulpy.state.read_only import ReadOnlyChange
+from consulpy.state.session import SESSIONS
 from consulpy.state.store import Change, Store
+from consulpy.state.uuid_index import uuid_fault
 from consulpy.structs import kv as verbs
 from consulpy.structs.intention import IntentionRequest
 from consulpy.structs.kv import DirEntry
 from consulpy.structs.node import Node
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.service import NodeService
-from consulpy.structs.txn import CheckOp, KVOp, NodeOp, ServiceOp, TxnError, TxnOp, TxnReply, TxnResult
+from consulpy.structs.txn import CheckOp, KVOp, NodeOp, ServiceOp, SessionOp, TxnError, TxnOp, TxnReply, TxnResult
 
 
 class _RolledBack(ConsulpyError):
@@ -38,8 +41,8 @@ def run(store: Store, index: int, operations: list[TxnOp]) -> TxnReply:
 
 
 def read(store: Store, operations: list[TxnOp]) -> TxnReply:
-    """Execute operations that change nothing."""
-    return apply_operations(Change(store, store.index), operations)
+    """Execute operations that change nothing; one that would is an error."""
+    return apply_operations(ReadOnlyChange(store, store.index), operations)
 
 
 def apply_operations(change: Change, operations: list[TxnOp]) -> TxnReply:
@@ -57,15 +60,39 @@ def apply_operations(change: Change, operations: list[TxnOp]) -> TxnReply:
 def _one(change: Change, operation: TxnOp) -> list[TxnResult]:
     if operation.kv is not None:
         return _on_key(change, operation.kv)
+    if operation.intention is not None:
+        change_intention(change, operation.intention)
+        return []
     if operation.node is not None:
         return _on_node(change, operation.node)
     if operation.service is not None:
         return _on_service(change, operation.service)
     if operation.check is not None:
         return _on_check(change, operation.check)
-    if operation.intention is not None:
-        change_intention(change, operation.intention)
-    return []
+    if operation.session is not None:
+        _on_session(change, operation.session)
+        return []
+    raise RPCError("no operation specified")
+
+
+def _on_session(change: Change, operation: SessionOp) -> None:
+    """Remove a session, and nothing but its row: what it holds stays locked, as on real servers."""
+    failed = "failed to delete session: "
+    if operation.verb != verbs.DELETE:
+        raise RPCError(f"{failed}unknown Session verb {quoted(operation.verb)}")
+    session_id = operation.session.id
+    fault = uuid_fault(session_id)
+    if not session_id:
+        raise RPCError(f"{failed}failed deleting session: object missing primary index")
+    if fault:
+        raise RPCError(f"{failed}failed deleting session: failed to build primary index: {fault}")
+    if change.store.sessions.table.get(session_id.lower()) is None:
+        raise RPCError(f"{failed}failed deleting session: not found")
+    try:
+        change.remove(change.store.sessions.table, (session_id.lower(),))
+    except RPCError as error:
+        raise RPCError(f"{failed}{error}") from None
+    change.bump(SESSIONS)
 
 
 def change_intention(change: Change, request: IntentionRequest) -> None:

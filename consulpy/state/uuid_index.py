@@ -12,12 +12,12 @@ _NO_DIGIT: Final = re.compile(r"[^0-9a-fA-F]")
 
 def check_uuid(text: str, what: str) -> None:
     """Raises `RPCError` for an invalid id; `what` names the lookup."""
-    fault = _uuid_fault(text)
+    fault = uuid_fault(text)
     if fault:
         raise RPCError(f"{what}: index error: {fault}")
 
 
-def _uuid_fault(text: str) -> str:
+def uuid_fault(text: str) -> str:
     """go-memdb's error for an invalid id, "" for a valid one. Hyphens are allowed anywhere."""
     if len(text.encode("utf-8", "surrogateescape")) != _LENGTH:
         return "UUID must be 36 characters"

@@ -1,6 +1,6 @@
 """Records of the operator endpoints: autopilot, Raft configuration, federation states (docs/wire/rpc.md 10, 15)."""
 
-from typing import Any, Final
+from typing import Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
@@ -36,12 +36,17 @@ class AutopilotSetRequest(Write):
     config: AutopilotConfig = go(default_factory=AutopilotConfig)
 
 
+#: Operations on federation states.
+FEDERATION_UPSERT: Final = "upsert"
+FEDERATION_DELETE: Final = "delete"
+
+
 @dataclass(slots=True)
 class FederationState(Record):
     """Mesh gateways of one datacenter. `updated_at` is Go's 15 bytes."""
 
     datacenter: str = ""
-    mesh_gateways: list[Any] | None = go(omit_empty=True, default=None)
+    mesh_gateways: list[CheckServiceNode] | None = go(omit_empty=True, default=None)
     updated_at: bytes = time_field()
     primary_modify_index: int = 0
     create_index: int = 0
@@ -50,10 +55,10 @@ class FederationState(Record):
 
 @dataclass(slots=True)
 class FederationStateRequest(Record):
-    """The log entry that writes a federation state."""
+    """FederationState.Apply and its log entry."""
 
     datacenter: str = ""
-    op: str = "upsert"
+    op: str = FEDERATION_UPSERT
     state: FederationState | None = None
     token: str = ""
 
@@ -122,10 +127,10 @@ class ClusterHealth(Record):
 
 @dataclass(slots=True)
 class FederationStateQuery(Record):
-    """FederationState.Get: the state that `datacenter` keeps of `target_datacenter`."""
+    """FederationState.Get: the state that `datacenter` has of the datacenter `wanted`."""
 
-    datacenter: str = ""
-    target_datacenter: str = ""
+    wanted: str = go("Datacenter", default="")
+    datacenter: str = go("TargetDatacenter", default="")
     options: QueryOptions = go(inline=True, default_factory=QueryOptions)
 
 

@@ -1,7 +1,7 @@
 """Transactions: operations that are applied together or not at all (docs/wire/rpc.md 10)."""
 
 from dataclasses import field
-from typing import Any, Final
+from typing import Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
@@ -12,6 +12,7 @@ from consulpy.structs.node import Node
 from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.requests import Write
 from consulpy.structs.service import NodeService
+from consulpy.structs.session import Session
 
 #: Maximum operations of a transaction (Consul 1.14; 64 in 1.8.7).
 OPERATIONS_MAX: Final = 128
@@ -53,15 +54,23 @@ class CheckOp(Record):
 
 
 @dataclass(slots=True)
+class SessionOp(Record):
+    """An operation on a session."""
+
+    verb: str = ""
+    session: Session = field(default_factory=Session)
+
+
+@dataclass(slots=True)
 class TxnOp(Record):
-    """One operation: exactly one field is set. Intentions: by leaders only; sessions: never."""
+    """One operation: exactly one field is set. Intentions: by leaders only; sessions: by RPC only."""
 
     kv: KVOp | None = go("KV", default=None)
     intention: IntentionRequest | None = None
     node: NodeOp | None = None
     service: ServiceOp | None = None
     check: CheckOp | None = None
-    session: Any = None
+    session: SessionOp | None = None
 
 
 @dataclass(slots=True)

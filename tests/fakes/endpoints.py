@@ -65,6 +65,11 @@ class Server:
         self.forwarded: list[tuple[str, str, Any]] = []
         self.elsewhere: dict[str, Any] = {}
 
+    @staticmethod
+    def wall_s() -> float:
+        """Seconds since 1970."""
+        return 1_800_000_000.0
+
     def forward(self, datacenter: str, method: Method, request: Any) -> "Deferred[Any]":
         self.forwarded.append((datacenter, method.name, request))
         return succeed(self.elsewhere[datacenter]) if datacenter in self.elsewhere else fail(NoPathToDatacenter())

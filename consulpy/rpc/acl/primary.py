@@ -31,10 +31,15 @@ _OF_AUTH_METHODS: Final = frozenset(
         *(f"ACL.BindingRule{action}" for action in ("Read", "List", "Set", "Delete")),
     }
 )
-#: Written in the primary datacenter, and copied by the others: config entries always, intentions where Connect is on.
-CONFIG_ENTRY_WRITES: Final = frozenset(
-    f"ConfigEntry.{action}" for action in ("Apply", "ApplyNewer", "Delete", "DeleteCas")
+#: Written in the primary datacenter, whichever one is named: config entries, which the others copy, and federation
+#: states.
+PRIMARY_WRITES: Final = frozenset(
+    {
+        "FederationState.Apply",
+        *(f"ConfigEntry.{action}" for action in ("Apply", "ApplyNewer", "Delete", "DeleteCas")),
+    }
 )
+#: Written there where Connect is on.
 INTENTION_WRITE: Final = "Intention.Apply"
 #: Calls that a server outside the primary datacenter may have to pass on.
 PRIMARY_CALLS: Final = _GLOBAL | _TOKEN_WRITES | _TOKEN_READS | _LEGACY | _NOT_HERE | _OF_AUTH_METHODS

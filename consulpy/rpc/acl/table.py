@@ -134,6 +134,7 @@ ACCESS: Final[dict[str, Access]] = {
     "Coordinate.Node": Access(checks.node_read),
     "Coordinate.Update": Access(checks.coordinate),
     "DiscoveryChain.Get": Access(checks.discovery_chain),
+    "FederationState.Apply": _OPERATOR_WRITE,
     "FederationState.Get": _OPERATOR_READ,
     "FederationState.List": _OPERATOR_READ,
     "FederationState.ListMeshGateways": FILTERED,

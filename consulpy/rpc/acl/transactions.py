@@ -69,6 +69,10 @@ def _txn_operation(authorizer: Authorizer, server: "Server", operation: TxnOp) -
         check: CheckOp = operation.check
         if check.verb != verbs.GET:
             _check_operation(authorizer, server, check)
+    elif operation.session is not None:  # not checked by Consul
+        session = server.store.sessions.table.get(operation.session.session.id.lower())
+        if session is not None:
+            require(authorizer, "session", session.node, WRITE)
 
 
 def _node_operation(authorizer: Authorizer, operation: NodeOp) -> None:

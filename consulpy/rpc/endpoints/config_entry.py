@@ -116,7 +116,7 @@ async def _write_newer(server: "Server", request: EntryRequest) -> Any:
     return await server.config_entry_writes.run(server.submit, Command(request))
 
 
-@write("ConfigEntry.Delete", EntryCall, Empty)
+@write("ConfigEntry.Delete", EntryCall, Empty, check_forwarded=_refuse_null)
 def delete(server: "Server", request: EntryRequest) -> Any:
     """Delete an entry, if it exists."""
     from consulpy.connect.config_entries.normalize import normalized
@@ -126,11 +126,10 @@ def delete(server: "Server", request: EntryRequest) -> Any:
     entry = normalized(request.entry, request.leading_kind)
     if isinstance(entry, NewerEntry) and server.store.config_entries.get(None, entry.kind, entry.name)[1] is None:
         return Empty()  # servers that do not know the kind are not told
-    command = Command(_request(server, request, DELETE, entry))
-    return server.config_entry_writes.run(server.submit, command).addCallback(lambda _: Empty())
+    return server.config_entry_writes.run(server.submit, _delete(server, request, entry)).addCallback(lambda _: Empty())
 
 
-@write("ConfigEntry.DeleteCas", EntryCall, bool)
+@write("ConfigEntry.DeleteCas", EntryCall, bool, check_forwarded=_refuse_null)
 def delete_cas(server: "Server", request: EntryRequest) -> Any:
     """Delete an entry if its index is `request.entry.modify_index` (Consul 1.11); whether it did.
 
@@ -147,9 +146,14 @@ def delete_cas(server: "Server", request: EntryRequest) -> Any:
         _, known = server.store.config_entries.get(None, entry.kind, entry.name)
         if known is None or known.modify_index != request.entry.modify_index:
             return False
-        return server.submit(Command(_request(server, request, DELETE, entry))).addCallback(lambda _: True)
+        return server.submit(_delete(server, request, entry)).addCallback(lambda _: True)
 
     return server.config_entry_writes.run(unless_changed)
+
+
+def _delete(server: "Server", request: EntryRequest, entry: Any) -> Command:
+    """The command that deletes an entry: it has nothing of it but kind and name, so also nothing that ends a server."""
+    return Command(_request(server, request, DELETE, type(entry)(kind=entry.kind, name=entry.name)))
 
 
 def _request(server: "Server", request: EntryRequest, op: str, entry: Any) -> EntryRequest:

@@ -67,7 +67,13 @@ def configuration_get(server: "Server", request: SpecificRequest, watch: WatchSe
     return found
 
 
-@write("ConnectCA.ConfigurationSet", CARequest, None)
+def _refuse_none(request: CARequest) -> None:
+    """A request without a configuration ends a real leader. Raises `RPCError`."""
+    if request.config is None:
+        raise RPCError("Must provide a configuration")
+
+
+@write("ConnectCA.ConfigurationSet", CARequest, None, check_forwarded=_refuse_none)
 def configuration_set(server: "Server", request: CARequest) -> Any:
     """Replace the configuration."""
     authority = authority_of(server)

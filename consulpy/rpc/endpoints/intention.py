@@ -180,11 +180,17 @@ def _reply_of_one(index: int, found: Intention | None) -> IntentionsReply:
     return reply
 
 
-@read("Intention.Match", IntentionQuery, MatchesReply)
-def match(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> MatchesReply:
-    """The intentions of each name in order of precedence."""
+def _refuse_none(request: IntentionQuery) -> None:
+    """A request that matches nothing ends a real leader. Raises `RPCError`."""
     if request.match is None:
         raise RPCError("Must provide what to match")
+
+
+@read("Intention.Match", IntentionQuery, MatchesReply, check_forwarded=_refuse_none)
+def match(server: "Server", request: IntentionQuery, watch: WatchSet | None) -> MatchesReply:
+    """The intentions of each name in order of precedence."""
+    _refuse_none(request)
+    assert request.match is not None
     if request.match.type not in ("source", "destination"):
         raise RPCError(f"invalid intention match type: {request.match.type}")
     reply = MatchesReply()

@@ -1,4 +1,4 @@
-"""Operator.* and FederationState.*: the quorum, its health and autopilot, and federation states (docs/wire/rpc.md 10).
+"""Operator.*: the quorum, its health and autopilot (docs/wire/rpc.md 10).
 
 A single server without Raft replies as a quorum of one.
 """
@@ -18,10 +18,6 @@ from consulpy.structs.operator import (
     AutopilotConfig,
     AutopilotSetRequest,
     ClusterHealth,
-    FederationStateQuery,
-    FederationStateReply,
-    FederationStatesReply,
-    MeshGatewaysReply,
     RaftConfiguration,
     RaftPeerRequest,
     RaftServer,
@@ -195,35 +191,4 @@ def usage(server: "Server", request: UsageRequest, watch: WatchSet | None) -> Us
     if len(rows) > _ROWS_OF_A_STEP:
         return LongRead(reply.meta, counted())
     reply.usage = {server.datacenter: count.usage}
-    return reply
-
-
-@read("FederationState.Get", FederationStateQuery, FederationStateReply)
-def federation_state(server: "Server", request: FederationStateQuery, watch: WatchSet | None) -> FederationStateReply:
-    """The federation state of one datacenter."""
-    index, state = server.store.operator.federation_state(watch, request.target_datacenter)
-    reply = FederationStateReply(state=state)
-    reply.meta.index = index
-    return reply
-
-
-@read("FederationState.List", SpecificRequest, FederationStatesReply)
-def federation_states(
-    server: "Server",
-    request: SpecificRequest,  # noqa: ARG001
-    watch: WatchSet | None,
-) -> FederationStatesReply:
-    """The federation states of all datacenters."""
-    index, states = server.store.operator.federation_states(watch)
-    reply = FederationStatesReply(states=list(states))
-    reply.meta.index = index
-    return reply
-
-
-@read("FederationState.ListMeshGateways", SpecificRequest, MeshGatewaysReply)
-def mesh_gateways(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> MeshGatewaysReply:  # noqa: ARG001
-    """The mesh gateways of the datacenters that have some."""
-    index, states = server.store.operator.federation_states(watch)
-    reply = MeshGatewaysReply({state.datacenter: state.mesh_gateways for state in states if state.mesh_gateways})
-    reply.meta.index = index
     return reply

@@ -42,11 +42,17 @@ _HIDDEN: Final = "<hidden>"
 _OWN_DEPTH: Final = 10
 
 
-@write("PreparedQuery.Apply", QueryRequest, str)
-def apply(server: "Server", request: QueryRequest) -> Any:
-    """Create, update or delete a prepared query; its id."""
+def _refuse_none(request: QueryRequest) -> None:
+    """A request without a query ends a real leader. Raises `RPCError`."""
     if request.query is None:
         raise RPCError("Must provide a query")
+
+
+@write("PreparedQuery.Apply", QueryRequest, str, check_forwarded=_refuse_none)
+def apply(server: "Server", request: QueryRequest) -> Any:
+    """Create, update or delete a prepared query; its id."""
+    _refuse_none(request)
+    assert request.query is not None
     query = dataclasses.replace(request.query)
     if request.op == "create":
         if query.id:

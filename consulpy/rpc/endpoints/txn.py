@@ -1,7 +1,7 @@
 """Txn.*: transactions (docs/wire/rpc.md 10)."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
 from consulpy.filter.literals import quoted
@@ -16,8 +16,16 @@ from consulpy.structs.txn import KVOp, TxnError, TxnOp, TxnReadReply, TxnReadReq
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
 
+_NO_INTENTIONS: Final = "intentions cannot be changed by a client's transaction: use Intention.Apply"
 
-@write("Txn.Apply", TxnRequest, TxnReply)
+
+def _refuse_intentions(request: TxnRequest | TxnReadRequest) -> None:
+    """An operation without the intention ends a real leader. Leaders write intentions so, by themselves."""
+    if any(operation.intention is not None for operation in request.ops or []):
+        raise RPCError(_NO_INTENTIONS)
+
+
+@write("Txn.Apply", TxnRequest, TxnReply, check_forwarded=_refuse_intentions)
 def apply(server: "Server", request: TxnRequest) -> Any:
     """Apply all operations or none."""
     checked, errors = _checked(server, request.ops or [])
@@ -26,7 +34,7 @@ def apply(server: "Server", request: TxnRequest) -> Any:
     return server.submit(Txn(dataclasses.replace(request, ops=checked)))
 
 
-@write("Txn.Read", TxnReadRequest, TxnReadReply)
+@write("Txn.Read", TxnReadRequest, TxnReadReply, check_forwarded=_refuse_intentions)
 def read_only(server: "Server", request: TxnReadRequest) -> TxnReadReply:
     """The results of read operations. The index stays 0: it cannot block."""
     checked, errors = _checked(server, request.ops or [])
@@ -50,7 +58,7 @@ def _checked(server: "Server", operations: list[TxnOp]) -> tuple[list[TxnOp], li
 
 def _filled(server: "Server", operation: TxnOp) -> TxnOp:
     if operation.intention is not None:  # leaders write them so; their rights are not checked here
-        raise RPCError("intentions cannot be changed by a client's transaction: use Intention.Apply")
+        raise RPCError(_NO_INTENTIONS)
     if operation.kv is not None:
         entry = operation.kv.dir_ent
         if not may_apply(server, operation.kv.verb, entry):

@@ -67,3 +67,18 @@ def test_the_old_endpoint_shows_the_management_token_of_the_start(harness: Guard
     [row] = harness.as_("", f"GET /v1/acl/info/{MASTER}").json
     assert (row["ID"], row["Name"], row["Type"], row["Rules"]) == (MASTER, "Master Token", "management", "")
     assert harness.as_("", f"GET /v1/acl/info/{ids['reader']}").json == []
+
+
+def test_a_session_in_a_transaction_needs_the_right_to_its_node() -> None:
+    """Consul does not ask for any."""
+    harness = GuardedHarness()
+    server = harness.agent.server
+    create = {"Datacenter": "dc1", "Op": "create", "Session": {"Node": "agent-one"}, "Token": MASTER}
+    made: list[Any] = []
+    serve(server, "Session.Apply", unpack(pack(create))).addCallback(made.append)
+    body = {"Datacenter": "dc1", "Ops": [{"Session": {"Verb": "delete", "Session": {"ID": made[0]}}}]}
+    for token in ("", harness.token('session "other" { policy = "write" }'), MASTER):
+        replies: list[Any] = []
+        serve(server, "Txn.Apply", unpack(pack({**body, "Token": token}))).addCallback(replies.append)
+        assert bool(replies[0].errors) is (token != MASTER)
+    assert server.store.sessions.find(made[0]) is None

@@ -7,6 +7,7 @@ from cryptography import x509
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
+from consulpy.codec.msgpack import pack, unpack
 from consulpy.codec.record import Record
 from consulpy.connect import certificates
 from consulpy.connect.keys import make_key
@@ -15,9 +16,12 @@ from consulpy.rpc.methods import METHODS, Method
 from consulpy.rpc.server import Server
 from consulpy.structs.config_entry import ProxyDefaults
 from consulpy.structs.config_entry_requests import EntryRequest
-from consulpy.structs.connect_ca import CASignRequest
+from consulpy.structs.connect_ca import CARequest, CASignRequest
+from consulpy.structs.intention import IntentionQuery, IntentionRequest
 from consulpy.structs.kv import EntriesReply, KeyRequest
 from consulpy.structs.options import QueryMeta, QueryOptions
+from consulpy.structs.prepared_query import QueryRequest
+from consulpy.structs.txn import TxnOp, TxnReadRequest, TxnRequest
 from tests.harness.rpc import make_server
 
 
@@ -92,6 +96,50 @@ def test_a_null_in_the_settings_of_proxies(follower: Server, elsewhere: Elsewher
     assert isinstance(refused, RPCError)
     assert "Config.a.b[1] is null" in str(refused)
     assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("datacenter", ["dc1", "dc2"])
+@pytest.mark.parametrize(
+    ("method", "request_type", "empty"),
+    [
+        ("PreparedQuery.Apply", QueryRequest, {"op": "create"}),
+        ("Intention.Match", IntentionQuery, {}),
+        ("ConnectCA.ConfigurationSet", CARequest, {"op": "set-config"}),
+        ("Txn.Apply", TxnRequest, {"ops": [TxnOp(intention=IntentionRequest(op="create"))]}),
+        ("Txn.Read", TxnReadRequest, {"ops": [TxnOp(intention=IntentionRequest(op="create"))]}),
+        ("ConfigEntry.Delete", EntryRequest, {"entry": null("dc1").entry}),
+        ("ConfigEntry.DeleteCas", EntryRequest, {"entry": null("dc1").entry}),
+    ],
+)
+def test_a_call_without_what_it_is_about(
+    follower: Server, elsewhere: Elsewhere, datacenter: str, method: str, request_type: Any, empty: dict[str, Any]
+) -> None:
+    """Each was sent to a real leader, which ended at a nil."""
+    refused = asked(follower, method, request_type(datacenter=datacenter, **empty))
+    assert isinstance(refused, RPCError)
+    assert elsewhere.asked == []
+
+
+def test_a_deleted_entry_has_nothing_but_its_name_in_the_log() -> None:
+    """A null in free settings ends every real server, also where the entry is deleted."""
+    server = make_server(Clock())
+    submitted: list[bytes] = []
+    submit = server.log.submit
+
+    def noted(command: Any, done: Any) -> None:
+        submitted.append(command.encode())
+        submit(command, done)
+
+    server.log.submit = noted  # type: ignore[method-assign]
+    for method in ("ConfigEntry.Delete", "ConfigEntry.DeleteCas"):
+        written = ProxyDefaults(kind="proxy-defaults", name="global", config={"a": 1})
+        asked(server, "ConfigEntry.Apply", EntryRequest(datacenter="dc1", entry=written))
+        request = null("dc1")
+        request.entry.modify_index = server.store.index
+        asked(server, method, request)
+        assert not server.store.config_entries.all(None)[1], method
+        body = unpack(unpack(submitted[-1][1:])[len(pack("proxy-defaults")) :])
+        assert unpack(body[b"Entry"])[b"Config"] is None
 
 
 def test_stale_reads_are_passed_on_until_the_own_state_is_as_new_as_what_was_passed_on(

@@ -154,7 +154,7 @@ async def federation_state(agent: "AgentInterface", request: Request) -> Respons
     if not request.tail:
         raise BadRequest("Bad request: Missing datacenter name")
     options = apply_to_read(agent, request, SpecificRequest())
-    body = FederationStateQuery(options.datacenter, request.tail, options.options)
+    body = FederationStateQuery(request.tail, options.datacenter, options.options)
     reply = await agent.caller.call("FederationState.Get", body)
     headers = meta_headers(reply.meta)
     if reply.state is None:
