@@ -10,11 +10,15 @@ from consulpy.errors import ConfigError
 
 
 class Block(dict[str, Any]):
-    """Names and values of a block; `line`: of its beginning, `lines`: of each name (0: unknown)."""
+    """Names and values of a block; `line`: of its beginning, `lines`: of each name (0: unknown).
 
-    def __init__(self, line: int = 0) -> None:
+    `is_list`: where a list is expected, the block is a list of one (HCL; not JSON).
+    """
+
+    def __init__(self, line: int = 0, *, is_list: bool = True) -> None:
         super().__init__()
         self.line = line
+        self.is_list = is_list
         self.lines: dict[str, int] = {}
 
     def line_of(self, name: str) -> int:
@@ -28,6 +32,16 @@ class Label(Block):
 
 class Blocks(list[Any]):
     """The blocks of a name that was written several times."""
+
+
+def single(value: Any) -> Any:
+    """The only item of a list, at any depth; any other value, unchanged.
+
+    What Consul does with a list in the place of one value.
+    """
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value
 
 
 def line_of(block: Any, name: str = "") -> int:

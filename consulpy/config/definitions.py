@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from consulpy.codec.blocks import Block, single
 from consulpy.config.place import Place
 from consulpy.connect.central_merge import CONNECT_PROXY, GATEWAYS
 from consulpy.errors import ConfigError, RPCError
@@ -31,6 +32,7 @@ class Definition(dict[str, Any]):
 
 def text(value: Any, place: Place) -> str:
     """A string."""
+    value = single(value)
     if not isinstance(value, str):
         raise place.wrong("a text", value)
     return value
@@ -38,6 +40,7 @@ def text(value: Any, place: Place) -> str:
 
 def switch(value: Any, place: Place) -> bool:
     """A boolean."""
+    value = single(value)
     if not isinstance(value, bool):
         raise place.wrong("true or false", value)
     return value
@@ -45,6 +48,7 @@ def switch(value: Any, place: Place) -> bool:
 
 def whole(value: Any, place: Place) -> int:
     """An integer in the range of Go's int; 80.0 is one."""
+    value = single(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1 << 63 or value != int(value):
         raise place.wrong("a whole number", value)
     return int(value)
@@ -52,6 +56,7 @@ def whole(value: Any, place: Place) -> int:
 
 def duration_text(value: Any, place: Place) -> str:
     """A duration such as "10s", unchanged. Empty: none."""
+    value = single(value)
     try:
         if text(value, place):
             decode_duration(value)
@@ -70,10 +75,10 @@ def anything(value: Any, place: Place) -> Any:
 
 
 def list_of(read: Read, zero: Any = None) -> Read:
-    """A list; a single block is a list of one. `zero`: the value of null items."""
+    """A list; a block of HCL is a list of one. `zero`: the value of null items."""
 
     def read_list(value: Any, place: Place) -> list[Any]:
-        if isinstance(value, dict) and zero is None:
+        if isinstance(value, Block) and value.is_list and zero is None:
             return [read(value, place.item(0, value))]
         if not isinstance(value, list):
             raise place.wrong("a list", value)
@@ -85,9 +90,8 @@ def list_of(read: Read, zero: Any = None) -> Read:
 
 def one_block(value: Any, place: Place) -> dict[str, Any]:
     """A block; a list of one block is that block."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, list) and len(value) > 1 and all(isinstance(one, dict) for one in value):
+    value = single(value)
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         raise place.fault(f"expected one block, not {len(value)}")
     if not isinstance(value, dict):
         raise place.wrong("a block", value)
@@ -126,14 +130,15 @@ class Fields:
     def __call__(self, value: Any, place: Place) -> dict[str, Any]:
         """Read a block. Raises `ConfigError` with file and line."""
         block = one_block(value, place)
+        place.check_spellings(block)
         found = dict(self.default)
         for name in sorted(block, key=lambda name: ("_" in name, name.islower())):  # the last spelling counts
-            if block[name] is None:
-                continue
             here = place.at(name, block)
             plain = _plain(name)
             known = self.names.get(_ALIASES.get(plain, plain))
             if known is not None:
+                if block[name] is None:
+                    continue
                 found[go_name(known)] = self.fields[known](block[name], here)
             elif (version := newer_fields.version_of(name, newer_fields.fields_of(self.struct))) is None:
                 raise _unknown(self, name, here)

@@ -72,6 +72,7 @@ def derive(
     `in_memory`: nothing is stored, as in -dev; the default settings are the usual ones.
     """
     found = {**DEV, **values} if dev_mode else dict(values)
+    found = {path: value for path, value in found.items() if value != "" or not path.endswith("tls_min_version")}
     if dev_mode:
         found.pop("data_dir", None)
     one_expected = found.get("bootstrap_expect") == 1 and found.get("server", False)
@@ -80,6 +81,8 @@ def derive(
     for path, value in found.items():
         if path.startswith("ports."):
             found[path] = max(value, -1)  # as Consul: every number below 1 is off
+        elif path.endswith("_max_conns_per_client"):
+            found[path] = max(value, 0)  # likewise: no limit
     if "connect.ca_config" in found:
         found["connect.ca_config"] = {
             NAMES_IN_FILE.get(name.lower(), name): value for name, value in found["connect.ca_config"].items()
@@ -127,8 +130,10 @@ def _addresses(found: dict[str, Any], host: Host) -> None:
         if found.get(path):
             found[path] = _one_address(path, found[path], host)
     bind = found.setdefault("bind_addr", "0.0.0.0")
-    for name in ("client_addr", "addresses.dns", "addresses.http", "addresses.https"):
-        if name in found:
+    if not bind:
+        raise ConfigError("bind_addr cannot be empty")
+    for name in ("client_addr", "addresses.dns", "addresses.http", "addresses.https", "addresses.grpc"):
+        if found.get(name):  # an empty client_addr is no address
             found[name] = _many_addresses(name, found[name], host)
     if "client_addr" in found:
         found["client_addr"] = tuple(found["client_addr"].split())

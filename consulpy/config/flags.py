@@ -7,7 +7,7 @@ from typing import Any, Final
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.key import Kind
 from consulpy.config.schema import KEYS
-from consulpy.config.unsupported_keys import HARMLESS_OF, REFUSED
+from consulpy.config.unsupported_keys import HARMLESS, REFUSED
 from consulpy.errors import ConfigError
 from consulpy.gocompat.duration import parse_duration
 from consulpy.gocompat.flag import Flag, FlagSet, pair, switch, whole
@@ -37,8 +37,8 @@ _WITHOUT_EFFECT: Final = (
 _QUIET: Final[Mapping[str, tuple[object, ...]]] = {
     "raft-protocol": (3,),
     "grpc-tls-port": (-1,),
-    "segment": HARMLESS_OF["segment"],
-    "partition": HARMLESS_OF["partition"],
+    "segment": HARMLESS["segment"],
+    "partition": HARMLESS["partition"],
 }
 
 
@@ -101,7 +101,7 @@ def read_flags(argv: Sequence[str]) -> AgentFlags:
         raise ConfigError(f"Unexpected extra arguments: [{' '.join(arguments)}]")
     for name in ("non-voting-server", "read-replica", "segment", "partition"):
         path = name.replace("-", "_")
-        if given[name] and given[name] not in HARMLESS_OF.get(path, ()):
+        if given[name] and given[name] not in HARMLESS.get(path, ()):
             raise ConfigError(f"-{name}: {REFUSED[path]} not supported yet")
     notes = [
         f"-{flag.name} is not supported yet and has no effect"

@@ -30,7 +30,8 @@ class JsonSyntaxError(Exception):
 def parse(text: str, *, strict: bool = True) -> tuple[Any, int]:
     """(value, offset of its end); objects are `Block`s. Raises `JsonSyntaxError`.
 
-    `strict`: nothing may follow the value. Otherwise objects and lists may have a trailing comma.
+    `strict`: nothing may follow the value. Otherwise objects and lists may have a trailing comma, and an object is a
+    list of one where a list is expected, as in HCL.
     """
     try:
         decoder = _Decoder(text, strict)
@@ -59,7 +60,7 @@ class _Decoder(json.JSONDecoder):
 
     def _object(self, place: tuple[str, int], strict: bool, scan: Callable[[str, int], Any], *_: Any) -> Any:
         text, at = place
-        found = Block(self._line(at - 1))
+        found = Block(self._line(at - 1), is_list=not self._strict)
         at = _skip(text, at)
         while text[at : at + 1] != "}":
             if text[at : at + 1] != '"':

@@ -18,7 +18,6 @@ class Kind(enum.Enum):
     SWITCH = "true or false"
     DURATION = "a duration such as 10s or 1h30m"
     TEXTS = "a list of texts"
-    SWITCHES = "a list of true and false"
     TEXT_MAP = "a block of names and texts"
     DURATION_MAP = "a block of names and durations"
     VALUE_MAP = "a block of names and values"

@@ -27,6 +27,15 @@ class Place:
     def __str__(self) -> str:
         return f"{self.origin}:{self.line}" if self.line else self.origin
 
+    def check_spellings(self, block: Any) -> None:
+        """Raise `ConfigError` if the block, at this place, has a name in two spellings that differ by case."""
+        seen: dict[str, str] = {}
+        for name in block:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                here = self.at(name, block)
+                raise ConfigError(f"{here}: invalid config key {here.path}: the block has {other} already")
+
     def wrong(self, expected: str, value: Any, *, secret: bool = False) -> ConfigError:
         """The error of a value of the wrong type. A secret value, by declaration or by name, is not shown."""
         shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."

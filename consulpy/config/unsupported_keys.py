@@ -21,11 +21,11 @@ REFUSED: Final[dict[str, str]] = {
 }
 
 #: Values of refused keys that disable the feature.
-HARMLESS: Final[tuple[object, ...]] = (False, "", "allow", None, [], {}, 0)
-#: Values that are equal to the default of Consul without Enterprise features.
-HARMLESS_OF: Final[Mapping[str, tuple[object, ...]]] = {
-    "partition": ("default",),
-    "segment": ("<default>",),
+HARMLESS: Final[Mapping[str, tuple[object, ...]]] = {
+    **dict.fromkeys(("auto_config.enabled", "non_voting_server", "read_replica"), (False,)),
+    "partition": ("", "default"),
+    "segment": ("", "<default>"),
+    "segments": ([],),
 }
 
 _TEXT, _SWITCH, _WHOLE, _NUMBER = Kind.TEXT, Kind.SWITCH, Kind.WHOLE, Kind.NUMBER
@@ -36,7 +36,7 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "acl.disabled_ttl": _TEXT,
     "acl.msp_disable_bootstrap": _SWITCH,
     "acl.tokens.managed_service_provider": None,
-    "acl_enforce_version_8": _SWITCH,
+    "acl_enforce_version_8": None,
     **dict.fromkeys(("auto_config.intro_token", "auto_config.intro_token_file"), _TEXT),
     **dict.fromkeys(("auto_config.server_addresses", "auto_config.dns_sans", "auto_config.ip_sans"), _TEXTS),
     "auto_config.authorization.*": None,
@@ -109,14 +109,14 @@ QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
     "raft_protocol": (3,),
     "disable_kv_key_validation": (True,),
     "raft_prevote_disabled": (True,),
-    "ports.grpc_tls": (-1, 0),
+    **dict.fromkeys(("ports.grpc", "ports.grpc_tls"), (-1, 0)),
 }
 
 #: Warnings of blocks, given once, instead of "not supported yet and has no effect".
 REASONS: Final[Mapping[str, str]] = {
     "peering": "cluster peering is not supported: the agent goes on without",
     "tls.grpc": "there is no gRPC listener here, so nothing to secure",
-    "xds": "there is no service mesh here, so nothing to tune",
+    "xds": "there is no xDS server here, so nothing to tune",
 }
 
 #: Other spellings of a key: the one in `schema` is on the right.

@@ -239,11 +239,15 @@ def _check_ports(config: RuntimeConfig) -> None:
         port = getattr(ports, name)
         if port > 65535:
             raise ConfigError(f"{spelling(f'ports.{name}')}: invalid port: {port}; expected 1 to 65535, or -1 for none")
-    if ports.sidecar_min_port > ports.sidecar_max_port:
-        raise ConfigError(
-            "sidecar_min_port must be less than sidecar_max_port. To disable, set both to zero. "
-            "(ports.sidecar_min_port, ports.sidecar_max_port)"
-        )
+    for least, most, shown in (
+        (ports.sidecar_min_port, ports.sidecar_max_port, "sidecar"),
+        (ports.expose_min_port, ports.expose_max_port, "expose"),
+    ):
+        if least > most:
+            raise ConfigError(
+                f"{shown}_min_port must be less than {shown}_max_port. To disable, set both to zero. "
+                f"(ports.{shown}_min_port, ports.{shown}_max_port)"
+            )
     if ports.serf_lan < 1:
         raise ConfigError(f"{spelling('ports.serf_lan')}: expected 1 to 65535: an agent cannot do without gossip")
     if config.server and ports.server < 1:
@@ -359,8 +363,7 @@ _LEAST: Final[dict[str, float]] = {
     "gossip_wan.suspicion_mult": 1,
     "gossip_wan.retransmit_mult": 1,
     "gossip_wan.gossip_nodes": 1,
-    "limits.http_max_conns_per_client": 0,
-    "limits.rpc_max_conns_per_client": 0,
+    **dict.fromkeys((f"dns_config.soa.{name}" for name in ("refresh", "retry", "expire", "min_ttl")), 0),
     "limits.rpc_max_burst": 0,
     "http_config.read_header_timeout": 1,
     "http_config.idle_timeout": 10,

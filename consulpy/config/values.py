@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from consulpy.codec.blocks import Block
+from consulpy.codec.blocks import Block, single
 from consulpy.config import unsupported_keys
 from consulpy.config.disk import Source
 from consulpy.config.key import Kind, Support
@@ -45,9 +45,37 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return found[0] if found else ""
 
 
+#: Names of one definition, beside those of lists.
+_SINGLE: Final = ("service", "check")
+
+
 def _single_ones_last(item: tuple[str, Any]) -> bool:
     """`service` comes after `services`, as in Consul: of two with one id the last counts."""
-    return item[0].lower() in ("service", "check")
+    return item[0].lower() in _SINGLE
+
+
+def _is_known(path: str) -> bool:
+    return any(
+        path in names for names in (KEYS, _BLOCKS, FREE_BLOCKS, unsupported_keys.REFUSED, unsupported_keys.IGNORED)
+    )
+
+
+def _is_list(path: str) -> bool:
+    """Whether the value is a list, or of any type."""
+    if path in KEYS:
+        return KEYS[path][1].kind in (Kind.TEXTS, Kind.BLOCKS)
+    ignored = unsupported_keys.IGNORED.get(path, Kind.BLOCK)
+    return path == "segments" or (ignored in (None, Kind.TEXTS) and path not in FREE_BLOCKS)
+
+
+def _only_one(value: Any, place: Place) -> Any:
+    """The value, or the only item of a list, as in Consul. Raises `ConfigError` for a block written several times."""
+    value = single(value)
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        name = place.path.rpartition(".")[2]
+        hint = f"; several go into {name}s = [...]" if name.lower() in _SINGLE else ""
+        raise place.fault(f"expected one block, not {len(value)}{hint}")
+    return value
 
 
 class Reading:
@@ -62,18 +90,21 @@ class Reading:
         self._walk(source.tree, ())
 
     def _walk(self, tree: Block, written: tuple[str, ...]) -> None:
+        Place(self.source.origin, tree.line, ".".join(written)).check_spellings(tree)
         for name, value in sorted(tree.items(), key=_single_ones_last):
             here = (*written, name)
             path = ".".join(here).lower()
             path = unsupported_keys.SAME.get(path, path)
             place = Place(self.source.origin, tree.line_of(name), ".".join(here))
+            if ("." in name and path not in unsupported_keys.IGNORED) or not _is_known(path):
+                self._unknown(path, place)
             if value is None:
                 continue
+            if name.lower() in _SINGLE or not _is_list(path):
+                value = _only_one(value, place)
             if path in unsupported_keys.REFUSED and path in KEYS:
                 self._refuse(path, value, place)
-            if "." in name and path not in unsupported_keys.IGNORED:
-                self._unknown(path, place)
-            elif path in KEYS:
+            if path in KEYS:
                 self._read_key(path, value, place)
             elif path in FREE_BLOCKS:
                 self._ignore(path, value, place)
@@ -81,17 +112,13 @@ class Reading:
                 self._walk_block(value, here, place)
             elif path in unsupported_keys.REFUSED:
                 self._refuse(path, value, place)
-            elif path in unsupported_keys.IGNORED:
-                self._ignore(path, value, place)
             else:
-                self._unknown(path, place)
+                self._ignore(path, value, place)
 
     def _ignore(self, path: str, value: Any, place: Place) -> None:
         """Validate the value of an ignored key, and warn unless it has no effect anyway."""
         kind = unsupported_keys.IGNORED.get(path)
-        if path in FREE_BLOCKS and not all(
-            isinstance(one, dict) for one in (value if isinstance(value, list) else [value])
-        ):
+        if path in FREE_BLOCKS and not isinstance(value, dict):
             raise place.wrong(Kind.BLOCK.value, value)
         if kind is not None:
             value = self._convert(kind, value, place)
@@ -116,11 +143,9 @@ class Reading:
             self.warnings.append(f"{place}: {unsupported_keys.REASONS[block]}")
 
     def _walk_block(self, value: Any, here: tuple[str, ...], place: Place) -> None:
-        blocks = value if isinstance(value, list) else [value]
-        for block in blocks:
-            if not isinstance(block, Block):
-                raise place.wrong(Kind.BLOCK.value, block)
-            self._walk(block, here)
+        if not isinstance(value, Block):
+            raise place.wrong(Kind.BLOCK.value, value)
+        self._walk(value, here)
 
     def _unknown(self, path: str, place: Place) -> None:
         block = path.rpartition(".")[0]
@@ -129,7 +154,7 @@ class Reading:
         raise ConfigError(f"{place}: invalid config key {place.path}{hint}")
 
     def _refuse(self, path: str, value: Any, place: Place) -> None:
-        if value in unsupported_keys.HARMLESS or value in unsupported_keys.HARMLESS_OF.get(path, ()):
+        if any(value == one and isinstance(value, type(one)) for one in unsupported_keys.HARMLESS[path]):
             return
         missing = unsupported_keys.REFUSED[path]
         raise ConfigError(f"{place}: {path}: {missing} not supported yet; remove the key to go on without")
@@ -137,12 +162,12 @@ class Reading:
     def _read_key(self, path: str, value: Any, place: Place) -> None:
         key = KEYS[path][1]
         self.places[path] = str(place)
-        if key.support is Support.IGNORED:
-            self._warn(path, place)
         if key.kind is Kind.BLOCKS:
             found: Any = self._definitions(path, value, place)
         else:
             found = self._convert(key.kind, value, place, secret=key.secret)
+        if key.support is Support.IGNORED and found not in (key.default, *(unsupported_keys.QUIET.get(path) or ())):
+            self._warn(path, place)
         if path in self.values and isinstance(found, tuple):
             found = self.values[path] + found
         elif path in self.values and isinstance(found, dict):
@@ -159,7 +184,7 @@ class Reading:
             raise place.wrong(expected or kind.value, value, secret=secret) from None
 
     def _definitions(self, path: str, value: Any, place: Place) -> tuple[Any, ...]:
-        """Service, check and watch definitions: one block or several."""
+        """Service, check and watch definitions: a list of blocks, or one block."""
         from consulpy.config import definitions
 
         if path == "config_entries.bootstrap":
@@ -168,9 +193,11 @@ class Reading:
             read = read_entry
         else:
             read = {"services": definitions.service, "checks": definitions.check, "watches": definitions.watch}[path]
-        if isinstance(value, list):
-            return tuple(read({} if one is None else one, place.item(at, one)) for at, one in enumerate(value))
-        return (read(value, place),)
+        if place.path.lower() in _SINGLE or (isinstance(value, Block) and value.is_list):
+            return (read(value, place),)
+        if not isinstance(value, list):
+            raise place.wrong("a list of blocks", value)
+        return tuple(read({} if one is None else one, place.item(at, one)) for at, one in enumerate(value))
 
 
 def convert(kind: Kind, value: Any) -> Any:
@@ -185,26 +212,26 @@ def convert(kind: Kind, value: Any) -> Any:
         return float(value)
     if kind is Kind.DURATION and isinstance(value, str):
         return parse_duration(value)
-    if kind is Kind.TEXTS and isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return tuple(value)
+    if kind is Kind.TEXTS and isinstance(value, list):
+        texts = tuple("" if (one := single(item)) is None else one for item in value)
+        if all(isinstance(one, str) for one in texts):
+            return texts
     if kind in (Kind.TEXT_MAP, Kind.DURATION_MAP, Kind.VALUE_MAP):
         return _map(kind, value)
     raise ValueError
 
 
 def _map(kind: Kind, value: Any) -> dict[str, Any]:
-    blocks = value if isinstance(value, list) else [value]
+    if not isinstance(value, dict):
+        raise ValueError
+    if kind is Kind.VALUE_MAP:
+        return dict(value)
     found: dict[str, Any] = {}
-    for block in blocks:
-        if not isinstance(block, dict):
+    for name, inner in value.items():
+        text = "" if inner is None else single(inner)
+        if not isinstance(text, str):
             raise ValueError
-        for name, inner in block.items():
-            if kind is Kind.VALUE_MAP:
-                found[name] = inner
-                continue
-            if not isinstance(inner, str):
-                raise ValueError
-            found[name] = parse_duration(inner) if kind is Kind.DURATION_MAP else inner
+        found[name] = parse_duration(text) if kind is Kind.DURATION_MAP else text
     return found
 
 

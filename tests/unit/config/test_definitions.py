@@ -71,7 +71,7 @@ def test_blocks_and_lists_follow_the_schema(text: str, member: tuple[Any, ...], 
 
 
 def test_json_has_the_same_schema() -> None:
-    tree = {"name": "shop", "checks": {"ttl": "10m"}, "proxy": {"upstreams": {"destination_name": "db"}}}
+    tree = {"name": "shop", "checks": [{"ttl": "10m"}], "proxy": {"upstreams": [{"destination_name": "db"}]}}
     for text in (json.dumps({"service": tree}), json.dumps({"services": [tree]}), json.dumps({"service": [tree]})):
         for suffix in ("json", "hcl"):
             (found,) = services(text, suffix)

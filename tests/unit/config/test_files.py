@@ -27,13 +27,6 @@ ROWS: list[dict[str, Any]] = json.loads(PLACE.read_text(encoding="utf-8"))
 #: Where ours is another one on purpose, by the beginning of the text.
 OTHERWISE: dict[str, str] = {
     "{ datacenter": "braces around a file are taken, as around JSON",
-    '{"datacenter":"X Y","Datacenter"': "names are read without regard to case: the last counts",
-    'node_name = "x"\nNODE_NAME': "the same",
-    "node_meta {a": "blocks of settings that come twice are laid over each other",
-    '{"node_meta":[': "the same",
-    '{"service":[{"name":"a"},': "several services under `service` are several services",
-    '{"services":{': "one block is a list of one in JSON too",
-    '{"service":{"name":"a","checks":{': "the same",
 }
 
 

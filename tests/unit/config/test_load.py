@@ -264,6 +264,34 @@ def test_any_port_below_one_is_off() -> None:
     assert (ports.http, ports.dns, ports.serf_wan) == (-1, -1, 0)
 
 
+def test_an_empty_address_of_a_listener_is_that_of_all_and_an_empty_address_of_all_is_none() -> None:
+    assert hcl('addresses { http = "" dns = "" }').client_addrs == ("127.0.0.1",)
+    assert hcl('client_addr = ""').client_addrs == ()
+    assert hcl("limits { http_max_conns_per_client = -1 }").limits.http_max_conns_per_client == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('service { name = "a" }\nservice { name = "b" }', "expected one block, not 2; several go into services = "),
+        ("ports {}\nports {}", "ports: expected one block, not 2"),
+        ('node_name = "a"\nNODE_NAME = "b"', "-hcl 1:2: invalid config key NODE_NAME: the block has node_name already"),
+        ('{"services": [{"name": "a", "Name": "b"}]}', r"services\[0\].Name: the block has name already"),
+    ],
+)
+def test_blocks_and_names_that_come_twice_are_refused(text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        hcl(text)
+
+
+def test_a_block_is_a_list_of_one_in_hcl_only(tmp_path: Path) -> None:
+    text = '{"services": {"name": "a"}}'
+    assert [one["Name"] for one in hcl(text).services] == ["a"]
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"x\.json:1: services: expected a list of blocks"):
+        read(read_flags(["-data-dir", "/x", "-config-dir", str(tmp_path)]), FakeHost())
+
+
 def test_a_bind_address_of_another_host(data: list[str]) -> None:
     with pytest.raises(
         ConfigError, match=r"bind_addr \(-bind\): this host does not have the address 10.9.9.9; it has: .*10.0.0.5"
