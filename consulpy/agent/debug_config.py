@@ -77,6 +77,11 @@ _TIMINGS: Final = {
 _DOMAIN: Final = "consul."
 #: The default reconnect timeout, in seconds: Consul shows it as 0.
 _RECONNECT_S: Final = 72 * 3600.0
+#: Settings of a sink of metrics that this agent does not have, without the first word of their names.
+_CIRCONUS: Final = (
+    *("APIApp", "APIURL", "BrokerID", "BrokerSelectTag", "CheckDisplayName", "CheckForceMetricActivation", "CheckID"),
+    *("CheckInstanceID", "CheckSearchTag", "CheckTags", "SubmissionInterval", "SubmissionURL"),
+)
 
 
 def debug_config(config: RuntimeConfig) -> dict[str, Any]:
@@ -95,7 +100,14 @@ def debug_config(config: RuntimeConfig) -> dict[str, Any]:
         "Telemetry": _telemetry(config),
     }
     shown = {name: without_secrets(shown[name], name) for name in sorted(shown.keys() - set(_HIDDEN))}
-    return dict(sorted({**shown, **dict.fromkeys(_HIDDEN, HIDDEN)}.items()))
+    return _sorted({**shown, **dict.fromkeys(_HIDDEN, HIDDEN)})
+
+
+def _sorted(value: Any) -> Any:
+    """With the names at all levels in alphabetical order, as Go writes a map."""
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return list(map(_sorted, value)) if isinstance(value, list) else value
 
 
 def tagged_addresses(config: RuntimeConfig) -> dict[str, str]:
@@ -394,6 +406,8 @@ def _logging(config: RuntimeConfig) -> dict[str, Any]:
 def _telemetry(config: RuntimeConfig) -> dict[str, Any]:
     telemetry = config.telemetry
     return {
+        **dict.fromkeys((f"Circonus{name}" for name in _CIRCONUS), ""),
+        "CirconusAPIToken": HIDDEN,
         "AllowedPrefixes": [each[1:] for each in telemetry.prefix_filter if each.startswith("+")],
         "BlockedPrefixes": [each[1:] for each in telemetry.prefix_filter if each.startswith("-")],
         "Disable": False,

@@ -118,7 +118,7 @@ def stats(agent: ReportedAgent) -> dict[str, dict[str, str]]:
         sections["raft"] = _raft(agent)
     if agent.wan is not None:
         sections["serf_wan"] = agent.wan.stats()
-    return sections
+    return dict(sorted(sections.items()))
 
 
 def _consul(agent: ReportedAgent) -> dict[str, str]:

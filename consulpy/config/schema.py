@@ -207,7 +207,7 @@ class RuntimeConfig:
     log_json: bool = key(Kind.SWITCH, False, "Output logs in JSON format.", flag="log-json")
     log_file: str = key(Kind.TEXT, "", "Path to the file the logs get written to", flag="log-file")
     log_rotate_duration_s: float = key(
-        Kind.DURATION, 24 * 3600.0, "Time after which log rotation needs to be performed", flag="log-rotate-duration"
+        Kind.DURATION, 0.0, "Time after which log rotation needs to be performed", flag="log-rotate-duration"
     )
     log_rotate_bytes: int = key(
         Kind.WHOLE, 0, "Maximum number of bytes that should be written to a log file", flag="log-rotate-bytes"
@@ -257,7 +257,7 @@ class RuntimeConfig:
     )
     discard_check_output: bool = key(Kind.SWITCH, False, reloadable=True)
     discovery_max_stale_s: float = key(Kind.DURATION, 0.0, wire="discovery_max_stale", reloadable=True)
-    session_ttl_min_s: float = key(Kind.DURATION, 10.0, "Shortest TTL of a session.", wire="session_ttl_min")
+    session_ttl_min_s: float = key(Kind.DURATION, 0.0, "Shortest TTL of a session.", wire="session_ttl_min")
     #: Named addresses of this node, beside `lan` and `wan`.
     tagged_addresses: Mapping[str, str] = key(Kind.TEXT_MAP, NOTHING)
     default_query_time_s: float = key(

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from consulpy.codec.record import Record, camel
 from consulpy.codec.strict_json import JsonError, first_value
 from consulpy.gocompat import newer_fields
+from consulpy.gocompat.base64_decode import decode_base64
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
 
 _R = TypeVar("_R", bound=Record)
@@ -71,6 +72,18 @@ def nanoseconds(value: float) -> int:
     if not -_DURATION_END <= value < _DURATION_END:
         raise GoError(f"a duration of {value:.3g} ns does not fit into 64 bits")
     return int(value)
+
+
+def decode_bytes(value: Any) -> bytes:
+    """Decode a `[]byte`: a text in base64, or a list of numbers below 256. Raises `GoError`."""
+    if isinstance(value, list):
+        return bytes(_BYTE(each) if each is not None else 0 for each in value)
+    if not isinstance(value, str):
+        raise mismatch(value, "[]uint8")
+    try:
+        return decode_base64(value)
+    except ValueError:
+        raise GoError("illegal base64 data at input byte 0") from None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -377,8 +390,11 @@ def _integer(value: Any) -> int:
     return _whole(value, "int", -_INT64, _INT64)
 
 
-def _unsigned(go_type: str) -> _Read:
-    return lambda value: _whole(value, go_type, 0, 2 * _INT64)
+def _unsigned(go_type: str, above: int = 2 * _INT64) -> _Read:
+    return lambda value: _whole(value, go_type, 0, above)
+
+
+_BYTE: Final = _unsigned("uint8", 256)
 
 
 def _whole(value: Any, go_type: str, least: int, above: int) -> int:

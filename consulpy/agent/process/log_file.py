@@ -18,6 +18,8 @@ _log = Logger()
 
 #: The file's name where `log_file` names a directory. Source: Consul.
 LOG_NAME: Final = "consul.log"
+#: Age at which a file is rotated if `log_rotate_duration` is not set, in seconds. Source: Consul.
+ROTATE_S: Final = 24 * 3600.0
 #: Mode of the file, before the umask.
 LOG_MODE: Final = 0o640
 #: Most lines that wait for the disk; further ones are dropped, and counted in the log when it continues.
@@ -90,7 +92,7 @@ class AgentLogFile:
             name,
             str(directory),
             config.log_rotate_bytes,
-            config.log_rotate_duration_s,
+            config.log_rotate_duration_s or ROTATE_S,
             config.log_rotate_max_files,
             seconds,
         )

@@ -11,8 +11,8 @@ from tests.fakes.config import FakeHost
 
 RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("debug_config.json").read_text())
 REAL: dict[str, Any] = RECORDED["debug_config"]
-#: Names of which we show less (settings of what this agent does not do), or that the reader of settings makes.
-OURS = {"Telemetry", "Logging", "NodeID", "ACLEnableKeyListPolicy"}
+#: Names that the reader of settings makes.
+OURS = {"Logging", "NodeID", "ACLEnableKeyListPolicy"}
 
 
 def shown() -> dict[str, Any]:
@@ -34,11 +34,17 @@ def test_every_setting_is_spelled_as_consul_spells_it() -> None:
     }
 
 
-def test_metrics_and_logs_are_spelled_so_too() -> None:
-    found = shown()
-    for name in ("Telemetry", "Logging"):
-        assert found[name].items() <= REAL[name].items()
+def test_logs_are_spelled_so_too() -> None:
+    assert shown()["Logging"].items() <= REAL["Logging"].items()
+
+
+def test_what_is_not_set_is_shown_so() -> None:
+    """Consul shows what its files say: the defaults of the parts that use it are theirs."""
+    found = debug_config(read(read_flags(["-dev"]), FakeHost()))
+    assert found["SessionTTLMin"] == found["Logging"]["LogRotateDuration"] == "0s"
 
 
 def test_names_stand_in_alphabetical_order() -> None:
-    assert list(shown()) == sorted(REAL)
+    found = shown()
+    assert list(found) == sorted(REAL)
+    assert all(list(value) == sorted(value) for value in found.values() if isinstance(value, dict))

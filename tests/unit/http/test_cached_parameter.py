@@ -29,3 +29,13 @@ def test_datacenters_are_kept_a_minute() -> None:
     assert harness.ask("GET /v1/catalog/datacenters?cached").headers["age"] == "3"
     harness.agent.clock.advance(DATACENTERS_S)
     assert harness.ask("GET /v1/catalog/datacenters?cached").headers["x-cache"] == "MISS"
+
+
+@pytest.mark.parametrize("name", ["nobody", "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"])
+def test_an_unknown_query_is_an_error_of_the_cache(name: str) -> None:
+    """Recorded: the cache's errors are 500, with the headers of an empty reply."""
+    answer = HttpHarness().ask(f"GET /v1/query/{name}/execute?cached")
+    assert (answer.status, answer.text) == (500, "Query not found")
+    assert (answer.headers["x-consul-index"], answer.headers["x-consul-knownleader"]) == ("1", "false")
+    for target in ("execute", "explain?cached"):
+        assert HttpHarness().ask(f"GET /v1/query/{name}/{target}").status == 404

@@ -106,3 +106,34 @@ def test_limits_are_those_of_the_configuration(harness: HttpHarness) -> None:
     )
     harness.agent.limits = WriteLimits(txn_operations=2)
     assert harness.ask("PUT /v1/txn", whole).text == "Transaction contains too many operations (3 > 2)"
+
+
+_BYTES = "Failed to parse body: json: cannot unmarshal {} into Go struct field KVTxnOp.KV.Value of type {}"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([1, 255], b"\x01\xff"),
+        ([104, None], b"h\0"),
+        ([], b""),
+        (None, b""),
+        ([256], _BYTES.format("number 256", "uint8")),
+        ([-1], _BYTES.format("number -1", "uint8")),
+        ([1.5], _BYTES.format("number 1.5", "uint8")),
+        (["a"], _BYTES.format("string", "uint8")),
+        ([[1]], _BYTES.format("array", "uint8")),
+        (1, _BYTES.format("number", "[]uint8")),
+        ({}, _BYTES.format("object", "[]uint8")),
+    ],
+)
+def test_a_value_of_a_transaction_may_be_a_list_of_bytes(
+    harness: HttpHarness, value: Any, expected: bytes | str
+) -> None:
+    """As Go reads a `[]byte`. Recorded from real Consul."""
+    answer = harness.ask("PUT /v1/txn", json.dumps([{"KV": {"Verb": "set", "Key": "bytes", "Value": value}}]))
+    if isinstance(expected, str):
+        assert (answer.status, answer.text) == (400, expected)
+    else:
+        assert answer.status == 200
+        assert harness.ask("GET /v1/kv/bytes?raw").body == expected

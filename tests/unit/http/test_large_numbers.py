@@ -1,5 +1,8 @@
 """Numbers that 64 bits do not hold: durations are refused (Go makes negative ones of them), floats are taken."""
 
+import json
+from urllib.parse import quote
+
 import pytest
 
 from tests.harness.http import HttpHarness
@@ -67,3 +70,40 @@ def test_settings_without_a_type_may_be_large(
     assert answers[0]["Proxy"]["Config"] == {"a": kept}
     assert answers[1]["ServiceProxy"]["Config"] == {"a": kept}
     assert faults == []
+
+
+@pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809", "1" + "0" * 50, "[1, {}]", "-1"])
+def test_a_number_in_a_proxys_config_is_a_float_if_it_must(
+    harness: HttpHarness, number: str, faults: list[str]
+) -> None:
+    proxy = f'{{"DestinationServiceName": "a", "Config": {{"a": {number}}}}}'
+    service = f'{{"Service": "p", "Kind": "connect-proxy", "Port": 1, "Proxy": {proxy}}}'
+    answer = harness.ask("PUT /v1/catalog/register", f'{{"Node": "z", "Address": "1.1.1.1", "Service": {service}}}')
+    assert (answer.status, answer.text) == (200, "true")
+    found = harness.ask("GET /v1/catalog/node-services/z").json["Services"][0]["Proxy"]["Config"]["a"]
+    assert found == (json.loads(number) if "[" in number else float(number))
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("18446744073709551616", "value out of range"),
+        ("9" * 30 + ".5", "value out of range"),
+        ("9" * 30 + "x", "value out of range"),
+        ("1.5", "invalid syntax"),
+        ("1_0", "invalid syntax"),
+        ("x", "invalid syntax"),
+        ("\u0663", "invalid syntax"),
+    ],
+)
+def test_a_parameter_is_read_from_its_first_digit_on(harness: HttpHarness, text: str, fault: str) -> None:
+    """As Go: what follows digits that are too many is not read."""
+    for name in ("flags", "cas"):
+        answer = harness.ask(f"PUT /v1/kv/a?{name}={quote(text)}", "x")
+        assert (answer.status, answer.text) == (500, f'strconv.ParseUint: parsing "{text}": {fault}')
+
+
+def test_leading_zeros_do_not_count(harness: HttpHarness) -> None:
+    assert harness.ask(f"PUT /v1/kv/zeros?flags={'0' * 5000}7", "x").status == 200
+    assert harness.ask("GET /v1/kv/zeros").json[0]["Flags"] == 7

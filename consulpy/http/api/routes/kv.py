@@ -132,11 +132,13 @@ def _escaped(text: str) -> str:
 
 def unsigned(text: str) -> int:
     """Parse an unsigned number of 64 bits. Raises `RPCError` with the text of Go's ParseUint."""
-    if _DIGITS.fullmatch(text) is None:
-        raise RPCError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
-    if len(text.lstrip("0")) > 20 or int(text) >= 1 << 64:
+    found = _DIGITS.match(text)
+    digits = found[0].lstrip("0") if found is not None else ""
+    if len(digits) > 20 or int(digits or "0") >= 1 << 64:  # whatever follows
         raise RPCError(f'strconv.ParseUint: parsing "{text}": value out of range')
-    return int(text)
+    if found is None or found[0] != text:
+        raise RPCError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    return int(digits or "0")
 
 
 def refuse_large(request: Request, limit: int, key: str) -> None:

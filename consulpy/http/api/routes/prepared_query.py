@@ -103,11 +103,16 @@ def _not_found_or(error: RPCError) -> RPCError:
     return NotFound(str(error)) if str(error).endswith(_NOT_FOUND) else error
 
 
-def _not_executed(error: RPCError) -> RPCError:
-    """The error of a query; a permission error has the headers of an empty reply, as in 1.8.7."""
-    if not is_refusal(str(error)):
-        return _not_found_or(error)
-    return HttpError(403, str(error), meta_headers(QueryMeta()) | denied_headers(error))
+def _not_executed(error: RPCError, *, cached: bool = False) -> RPCError:
+    """The error of a query; a permission error has the headers of an empty reply, as in 1.8.7.
+
+    So has any error of a read with `?cached`, and its status is 500.
+    """
+    if is_refusal(str(error)):
+        return HttpError(403, str(error), meta_headers(QueryMeta()) | denied_headers(error))
+    if cached:
+        return HttpError(500, str(error), meta_headers(QueryMeta()))
+    return _not_found_or(error)
 
 
 def _execute_request(agent: "AgentInterface", request: Request, id_or_name: str) -> QueryExecuteRequest:
@@ -141,7 +146,7 @@ async def execute(agent: "AgentInterface", request: Request, id_or_name: str) ->
     try:
         reply = await agent.caller.call("PreparedQuery.Execute", query)
     except RPCError as error:
-        raise _not_executed(error) from None
+        raise _not_executed(error, cached=query.options.use_cache) from None
     headers = meta_headers(reply.meta) | wan_headers(agent, reply, query.datacenter)
     headers["X-Consul-Effective-Consistency"] = consistency_of(query.options)
     shown = dataclasses.replace(reply, nodes=None).to_json()

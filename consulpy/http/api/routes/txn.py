@@ -6,8 +6,7 @@ from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
 from consulpy.filter.literals import quoted
-from consulpy.gocompat.base64_decode import decode_base64
-from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, mismatch
+from consulpy.gocompat.json_decode import GoError, Shape, decode, decode_bytes, loads, mismatch
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.body_shapes import API
@@ -82,11 +81,11 @@ def _result(result: TxnResult) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Key(Record):
-    """An operation on a key as JSON writes it; the value is base64."""
+    """An operation on a key as JSON writes it."""
 
     verb: str = ""
     key: str = ""
-    value: str = ""
+    value: bytes = b""
     flags: int = 0
     index: int = 0
     session: str = ""
@@ -108,7 +107,8 @@ _OPERATION: Final = Shape(
         _Key: Shape(
             "api.KVTxnOp",
             unsigned=frozenset({"Flags", "Index"}),
-            types={"Verb": "api.KVOp", "Value": "[]uint8"},
+            types={"Verb": "api.KVOp"},
+            readers={"Value": decode_bytes},
             newer=fields_of("KVOp"),
         ),
         NodeOp: Shape("api.NodeTxnOp", types={"Verb": "api.NodeOp"}, inner=API),
@@ -169,13 +169,10 @@ def _carried(given: NodeService) -> NodeService:
 
 
 def _on_key(given: _Key, limit: int) -> KVOp:
-    try:
-        value = decode_base64(given.value)
-    except ValueError:
-        raise GoError("illegal base64 data at input byte 0") from None
-    if len(value) > limit:
-        raise HttpError(413, f"Value for key {quoted(given.key)} is too large ({len(value)} > {limit} bytes)")
+    size = len(given.value)
+    if size > limit:
+        raise HttpError(413, f"Value for key {quoted(given.key)} is too large ({size} > {limit} bytes)")
     entry = DirEntry(
-        key=given.key, value=value or None, flags=given.flags, session=given.session, modify_index=given.index
+        key=given.key, value=given.value or None, flags=given.flags, session=given.session, modify_index=given.index
     )
     return KVOp(verb=given.verb, dir_ent=entry)
