@@ -100,7 +100,8 @@ def debug_config(config: RuntimeConfig) -> dict[str, Any]:
         "Telemetry": _telemetry(config),
     }
     shown = {name: without_secrets(shown[name], name) for name in sorted(shown.keys() - set(_HIDDEN))}
-    return _sorted({**shown, **dict.fromkeys(_HIDDEN, HIDDEN)})
+    found: dict[str, Any] = _sorted({**shown, **dict.fromkeys(_HIDDEN, HIDDEN)})
+    return found
 
 
 def _sorted(value: Any) -> Any:

@@ -18,6 +18,7 @@ from twisted.web.http import RESPONSES, datetimeToString
 from twisted.web.http_headers import Headers
 
 from consulpy.http.api.large_body import Parts, SpooledBody
+from consulpy.http.api.routing import Request
 from consulpy.log import Logger
 from consulpy.rpc.dependencies import DependencySet
 
@@ -32,7 +33,7 @@ BODY_MAX_BYTES: Final = 64 * 1024
 #: First bytes of the requests that are served here.
 BEGINS: Final = (b"PUT /v1/", b"GET /v1/")
 #: The routes with endless responses.
-_STREAMED: Final = (b"/v1/agent/monitor", b"/v1/agent/metrics/stream")
+STREAMED: Final = (b"/v1/agent/monitor", b"/v1/agent/metrics/stream")
 
 #: A target without escapes or dot segments in its path, and any query.
 _TARGET: Final = re.compile(rb"(?!.*/\.\.?(?:[/?]|\Z))(/v1(?:/[A-Za-z0-9_.~:@!$&'()*+,;=-]+)+/?)(?:\?[!-~]*)?")
@@ -160,7 +161,9 @@ class FastRequest:
             self._finish(body)
 
     #: Bodies are small here.
-    upload = None
+    upload: Any = None
+    #: What endpoints are called with.
+    request_type = Request
 
     def _ended(self, result: Any) -> None:
         try:
@@ -217,7 +220,7 @@ def parse_request(data: bytes) -> FastRequest | None:
     if head is None or head[1] != len(data) - end - 4:
         return None
     target = _TARGET.fullmatch(line[1])
-    if target is None or target[1].startswith(_STREAMED):
+    if target is None or target[1].startswith(STREAMED):
         return None
     return FastRequest(line[0], line[1], target[1], head[0], data[end + 4 :], head[2])
 
@@ -276,4 +279,4 @@ def _canonical(name: bytes) -> bytes:
     return next(iter(headers.getAllRawHeaders()))[0]
 
 
-__all__ = ["BEGINS", "FastRequest", "needs_body", "parse_request"]
+__all__ = ["BEGINS", "STREAMED", "FastRequest", "Fields", "needs_body", "parse_request"]

@@ -24,7 +24,17 @@ from consulpy.http.api.large_body import (
 )
 from consulpy.http.api.params import token
 from consulpy.http.api.refused import denied_headers, is_refusal
-from consulpy.http.api.routing import METHODS, BadQuery, Handler, HttpError, PlainError, Query, Request, Response
+from consulpy.http.api.routing import (
+    METHODS,
+    BadQuery,
+    BodyNeeded,
+    Handler,
+    HttpError,
+    PlainError,
+    Query,
+    Request,
+    Response,
+)
 from consulpy.http.api.streaming import Stream
 from consulpy.http.api.write_response import body_of, finish, start, whole
 from consulpy.log import Logger
@@ -135,7 +145,7 @@ class _RequestHandler:
         if query is None:
             return finish(web, Response(status=500))
         self._pretty = "pretty" in query or self._agent.indents_json
-        request = Request(
+        request = web.request_type(
             method=web.method.decode(),
             path=web.text,
             tail=tail,
@@ -260,6 +270,9 @@ class _RequestHandler:
         return Stream(web, response.stream).ended
 
     def _failed(self, failure: Failure) -> Any:
+        if isinstance(failure.value, BodyNeeded):
+            self._web.needs_body()
+            return b""
         return b"" if self._is_disconnected else finish(self._web, _error_response(failure))
 
     def _ended(self, result: Any) -> Any:

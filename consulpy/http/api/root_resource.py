@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -73,13 +73,9 @@ class RootResource:
         """Check the request, then have Klein serve it."""
         request.defaultContentType = None
         request.setHeader(b"server", b"consulpy")
-        hosts = request.requestHeaders.getRawHeaders(b"host") or []
-        if request.clientproto == b"HTTP/1.1" and not hosts:
-            return _refuse(request, ": missing required Host header")
-        if len(hosts) > 1:
-            return _refuse(request, ": too many Host headers")
-        if hosts and not HOST.fullmatch(hosts[0]):
-            return _refuse(request, ": malformed Host header")
+        fault = host_fault(request.clientproto, request.requestHeaders.getRawHeaders(b"host") or [])
+        if fault:
+            return _refuse(request, fault)
         if _BAD_ESCAPE.search(request.path) or not request.path.startswith(b"/"):
             return _refuse(request)
         path = b"/" + b"/".join(request.postpath)
@@ -95,7 +91,7 @@ class RootResource:
         if not _printable(text):
             request.setResponseCode(400)
             return whole(request, b"")
-        if _UNCLEAN.search(text):
+        if not is_clean(text):
             return redirect(request, _clean(text))
         if self._api is None:
             return self._wait_for_api(request)
@@ -133,6 +129,20 @@ class RootResource:
                 answer(request)
             except Exception:
                 request.processingFailed(Failure())
+
+
+def host_fault(version: bytes, hosts: Sequence[bytes]) -> str:
+    """What is wrong with the `Host` fields of a request, behind the status of the response; "" for nothing."""
+    if version == b"HTTP/1.1" and not hosts:
+        return ": missing required Host header"
+    if len(hosts) > 1:
+        return ": too many Host headers"
+    return ": malformed Host header" if hosts and not HOST.fullmatch(hosts[0]) else ""
+
+
+def is_clean(path: str) -> bool:
+    """Whether a path leads to a route: all is printable, nothing redirects."""
+    return _printable(path) and not _UNCLEAN.search(path)
 
 
 def _printable(path: str) -> bool:

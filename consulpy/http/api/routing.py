@@ -36,6 +36,10 @@ class PlainError(HttpError):
     """An error whose status does not depend on its text (`endpoint`)."""
 
 
+class BodyNeeded(Exception):
+    """An endpoint reads the body of a `RequestWithoutBody`."""
+
+
 class BadQuery(Exception):
     """A query string with a bad escape."""
 
@@ -107,6 +111,36 @@ class Request:
     dependencies: "DependencySet | None" = None
     #: The body where it may be large: `body` is empty then. The caller closes it.
     upload: "Callable[[], Deferred[Spool]] | None" = None
+
+    @property
+    def size(self) -> int:
+        """The length of the body in bytes."""
+        return len(self.body)
+
+
+class RequestWithoutBody(Request):
+    """A request whose body has not arrived. `body`: its announced length, None if there is none.
+
+    Raises `BodyNeeded` when the body is read.
+    """
+
+    __slots__ = ("_announced",)
+
+    @property
+    def body(self) -> bytes:
+        """Raises `BodyNeeded`."""
+        raise BodyNeeded
+
+    @body.setter
+    def body(self, announced: Any) -> None:
+        self._announced: int | None = announced
+
+    @property
+    def size(self) -> int:
+        """The announced length of the body; raises `BodyNeeded` if there is none."""
+        if self._announced is None:
+            raise BodyNeeded
+        return self._announced
 
 
 @dataclass(slots=True)

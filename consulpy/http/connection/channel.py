@@ -13,23 +13,18 @@ from twisted.web.http import HTTPChannel
 
 from consulpy.connections import close_now
 from consulpy.http.api.large_body import Parts, SpooledBody
-from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES, BlockedRequest, BlockingRead
+from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES, BlockingRead
 from consulpy.http.cache.response_cache import CacheFill, RecordingTransport
 from consulpy.http.connection.dispatch import AwaitBody, Cached, Decision, Fast, Full
-from consulpy.http.connection.limits import ConnectionLimits
+from consulpy.http.connection.early_channel import BODY_WITHIN_S, UNREAD_MAX_BYTES, EarlyChannel
 from consulpy.http.errors import error_response
-from consulpy.http.fast_path import FastRequest
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.tls.try_write import try_write
 
-#: How long the head of a request for the fast path waits for its body, in seconds; then Twisted parses it.
-BODY_WITHIN_S: Final = 1.0
 #: A Content-Length; longer ones are refused.
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 #: What no value of a field may contain (RFC 9110, 5.5).
 _CONTROL: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
-#: Input of a refused client is ignored for this long, in seconds, so that it can read the response; then abort.
-LINGER_S: Final = 0.5
 #: Bytes that a request line must escape.
 _NO_ASCII: Final = re.compile(rb"[\x80-\xff]")
 #: An Expect field with 100, among others (Go's `hasToken`).
@@ -38,37 +33,21 @@ _CONTINUE: Final = re.compile(rb"(?:^|[ ,\t])100-continue(?:$|[ ,\t])", re.IGNOR
 _BEGINNING: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r\n-]")
 
 
-class Channel(HTTPChannel):
+class Channel(EarlyChannel):
     """Carries out the decisions of the dispatcher; parses with Twisted what takes the full path."""
 
-    transport: Any
-    factory: Any
-
-    _refused = False
-    _arrival: Any = None
-    #: The request on the fast path whose response is not ready.
-    _pending: FastRequest | None = None
     #: Whether its response is large, and is being written.
     _writes_parts = False
-    #: The blocking query that waits in a group.
-    _blocked: BlockedRequest | None = None
     #: Of the cache fill that the full path serves.
     _dependencies: DependencySet | None = None
     #: Of the response of the pending request.
     _late_fill: CacheFill | None = None
     #: Bytes behind the pending request.
     _pipelined = b""
-    #: A head whose body has not arrived, and the timer of its wait.
-    _head = b""
+    #: The timer of the wait for the body behind `_head`.
     _head_timer: Any = None
-    #: The client's address.
-    peer: Any = None
     #: When a response was last written without a restart of Twisted's idle timer.
     _active_s = float("-inf")
-
-    limits: ConnectionLimits
-    #: When the request began that is arriving, in seconds.
-    _arrival_s = 0.0
 
     def requestFactory(self, *arguments: Any) -> Any:  # type: ignore[override]
         """A request as Twisted parses it."""
@@ -165,6 +144,12 @@ class Channel(HTTPChannel):
 
     def _body_timed_out(self) -> None:
         self.parse(self._take_head())
+        if self._early_timer is not None:
+            self._early_timer.reset(0)  # it has been awaited
+
+    def _parse_head(self) -> None:
+        if self._head:
+            self.parse(self._take_head())
 
     def parse(self, data: bytes) -> None:
         """Have Twisted parse a request, or part of one."""
@@ -172,15 +157,18 @@ class Channel(HTTPChannel):
             self._respondToBadRequestAndDisconnect()  # another protocol, whose client may wait for the server to begin
             return
         HTTPChannel.dataReceived(self, data)
+        if self._busyReceiving:
+            return  # called from within: Twisted's loop further out goes on with the data
         if not self._refused and self.line_mode and b"\n" in self._buffer:  # without \r: no line would ever be whole
             self._respondToBadRequestAndDisconnect()
-        if not self._refused and not self._handlingRequest and self._arrival is None and self._has_part():
-            self._arrival_s = self.factory.seconds()
-            self._await_rest((self.line_mode and self.limits.head_s) or self.limits.request_s)
-
-    def _await_rest(self, within_s: float) -> None:
-        if within_s > 0:
-            self._arrival = self.callLater(within_s, self._arrival_timed_out)  # type: ignore[no-untyped-call]
+        if not self._refused and not self._handlingRequest and self._early is None and self._has_part():
+            if self._arrival is None:
+                self._arrival_s = self.factory.seconds()
+                self._await_rest((self.line_mode and self.limits.head_s) or self.limits.request_s)
+            if not (self.line_mode or self._is_early_tried or self._early_timer):
+                self._early_timer = self.callLater(BODY_WITHIN_S, self._body_is_late)  # type: ignore[no-untyped-call]
+        if self._is_input_ended:
+            self._close_if_done()
 
     def allHeadersReceived(self) -> None:
         """Refuse what the client expects in vain, before its body; go on with the time that the whole request has."""
@@ -188,18 +176,22 @@ class Channel(HTTPChannel):
         if expected and not _CONTINUE.search(expected):
             self.refuse(error_response("417 Expectation Failed", ""))
             return
+        if self._command == b"HEAD" and self.length != 0:
+            self._respondToBadRequestAndDisconnect()
+            return
+        self._is_early_tried = False
         super().allHeadersReceived()  # type: ignore[no-untyped-call]
-        if expected and expected.lower() != b"100-continue" and self._version == b"HTTP/1.1":
-            self._send100Continue()
-        if self.limits.head_s and not self._refused:
+        self._awaits_continue = bool(expected) and self._version == b"HTTP/1.1" and self.length != 0
+        if self._awaits_continue or self.requests[-1].is_too_large or (self.length or 0) >= UNREAD_MAX_BYTES:
+            self._respond_early()
+        if self.limits.head_s and not self._refused and self._early is None:
             self._stop_timer()
             if self.limits.request_s:
                 arrived_s = self.factory.seconds() - self._arrival_s
                 self._await_rest(max(self.limits.request_s - arrived_s, 0.001))
 
     def _send100Continue(self) -> None:
-        if self.length != 0:  # as Go: who sends no body needs no leave
-            super()._send100Continue()  # type: ignore[no-untyped-call]
+        """Sent by `body_needed`: whose body is not read needs no leave."""
 
     def _is_ready(self) -> bool:
         """Whether the next bytes begin a request, and all before it are answered."""
@@ -223,6 +215,8 @@ class Channel(HTTPChannel):
             if len(pipelined) > PIPELINED_MAX_BYTES:
                 self.transport.resumeProducing()
             self.dataReceived(pipelined)
+        if self._is_input_ended:
+            self._close_if_done()
 
     def set_reading(self, reads: bool) -> None:
         """Resume or pause reading, while a part of a large body is stored."""
@@ -284,19 +278,20 @@ class Channel(HTTPChannel):
         left_s = limit_s if waits else self._active_s + limit_s - self.factory.seconds()
         if left_s > 0:
             self.setTimeout(left_s)  # type: ignore[no-untyped-call]
+        elif self._early is not None:
+            self.setTimeout(self.limits.idle_s)  # type: ignore[no-untyped-call]
         elif self._has_part() and not self._refused and not self._handlingRequest:
             text = f"Nothing more of the request arrived within {limit_s:g} s."
             self.refuse(error_response("408 Request Timeout", text))
         else:
             super().timeoutConnection()  # type: ignore[no-untyped-call]
 
-    def _has_part(self) -> bool:
-        """Whether a part of a request has arrived."""
-        return bool(self._receivedHeaderSize or self._buffer or self.requests)
-
     def allContentReceived(self) -> None:
-        """Stop the timer of the request's arrival."""
+        """Stop the timers of the request's arrival."""
         self._stop_timer()
+        timer, self._early_timer = self._early_timer, None
+        if timer is not None:
+            timer.cancel()
         if not self._refused:
             super().allContentReceived()  # type: ignore[no-untyped-call]
 
@@ -359,34 +354,6 @@ class Channel(HTTPChannel):
         text = "431 Request Header Fields Too Large"
         self.refuse(error_response(text, text))
 
-    def _arrival_timed_out(self) -> None:
-        self._arrival = None
-        head_s = self.limits.head_s if self.line_mode else 0.0
-        part, limit_s = ("head of the request", head_s) if head_s else ("request", self.limits.request_s)
-        text = f"The {part} took more than {limit_s:g} s to arrive."
-        self.refuse(error_response("408 Request Timeout", text))
-
-    def refuse(self, response: bytes) -> None:
-        """Write `response`, ignore further input, and close."""
-        if self._refused:
-            return
-        self._refused = True
-        self._stop_timer()
-        self.transport.write(response)
-        half_close = getattr(self.transport, "loseWriteConnection", None)
-        if half_close is not None:
-            half_close()
-        self._abortingCall = self.callLater(LINGER_S, self._close)  # type: ignore[no-untyped-call]
-
-    def _close(self) -> None:
-        self._abortingCall = None
-        self.transport.abortConnection()
-
-    def _stop_timer(self) -> None:
-        timer, self._arrival = self._arrival, None
-        if timer is not None:
-            timer.cancel()
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Cancel the request that is served, and the timers."""
         if self._blocked is not None:
@@ -395,12 +362,15 @@ class Channel(HTTPChannel):
             self._pending.disconnected()
         self._take_head()
         self._stop_timer()
+        self._stop_early()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.factory.connections.remove(self)
 
     def is_idle(self) -> bool:
         """Whether no response is due (`ConnectionTable`); a request may have begun."""
-        return not (self._handlingRequest or self._pending is not None or self._blocked is not None)
+        return not (
+            self._handlingRequest or self._pending is not None or self._blocked is not None or self._early is not None
+        )
 
     def evict(self) -> None:
         """Close at once: the table of connections is full."""

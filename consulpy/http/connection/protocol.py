@@ -6,13 +6,15 @@ Many clients send one request whose response is cached, and close; others send o
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from consulpy.connections import close_now
 from consulpy.http.cache.blocking_groups import BlockedRequest, BlockingRead
 from consulpy.http.connection.dispatch import Cached
-from consulpy.http.connection.transport import EagerTransport
+from consulpy.http.connection.transport import EagerTransport, close_when_written
 from consulpy.http.errors import error_response
 from consulpy.tls.try_write import try_write
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from consulpy.http.connection.channel import Channel
 
 
+@implementer(IHalfCloseableProtocol)
 class InitialProtocol(Protocol):
     """A connection without a channel. `make_channel()`: builds the channel that takes it over."""
 
@@ -93,6 +96,16 @@ class InitialProtocol(Protocol):
         """Serve the blocking query and the bytes behind it by the full path."""
         self._blocked = None
         self._hand_over().parse(data)
+
+    def readConnectionLost(self) -> None:
+        """The client sends nothing more; only a blocking query may be pending, and most such clients have gone."""
+        if self._channel is not None:
+            self._channel.readConnectionLost()
+        else:
+            close_when_written(self.transport)
+
+    def writeConnectionLost(self) -> None:
+        """Nothing ends only the own side."""
 
     def _close(self) -> None:
         self._closed = True

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from consulpy.http.api.large_body import Parts, SpooledBody
+from consulpy.http.api.routing import Request as ApiCall
 from consulpy.http.errors import error_response
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.snapshots import ARCHIVE_LIMIT
@@ -21,7 +22,7 @@ SNAPSHOT_PATH: Final = b"/v1/snapshot"
 UPLOADS_MAX: Final = 8
 
 
-def _relative(uri: bytes) -> bytes:
+def relative(uri: bytes) -> bytes:
     """A request target without scheme and authority (absolute form, RFC 9112 3.2.2: `GET http://host/v1/...`)."""
     scheme, there, rest = uri.partition(b"://")
     if there and scheme.lower() in (b"http", b"https"):
@@ -45,6 +46,10 @@ class ApiRequest(Request):
     #: Whether it is on the disk, and counted there.
     _is_upload_large = False
 
+    #: Whether a body is announced that is above the limit.
+    is_too_large = False
+    #: What endpoints are called with.
+    request_type = ApiCall
     #: The agent's own requests take the fast path only (`FastRequest.is_internal`).
     is_internal = False
     #: Receives the dependencies of the response; None: it is not cached.
@@ -52,9 +57,7 @@ class ApiRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """Check the length of the body; None if it is chunked."""
-        if length is not None and length > self._limit:
-            self._refuse()
-            length = 0
+        self.is_too_large = length is not None and length > self._limit
         self.content = BytesIO()  # Twisted's own would be a file on disk if large
         if self._is_snapshot:
             factory = self.channel.factory
@@ -65,7 +68,7 @@ class ApiRequest(Request):
         """Append to the body, up to the limit."""
         self._size += len(data)
         if self._size > self._limit:
-            self._refuse()
+            self.refuse_too_large()
         elif self._upload is not None:
             if self._size > MEMORY_BYTES and not self._is_upload_large:
                 self._count_upload()
@@ -76,7 +79,7 @@ class ApiRequest(Request):
     def chunk_begun(self, left_bytes: int) -> None:
         """Refuse a chunk that makes the body too large."""
         if self._size + left_bytes > self._limit:
-            self._refuse()
+            self.refuse_too_large()
 
     @property
     def _is_snapshot(self) -> bool:
@@ -108,17 +111,19 @@ class ApiRequest(Request):
         if self._upload is not None and not self._is_upload_taken:
             self._upload.abandon()
 
-    def _refuse(self) -> None:
+    def refuse_too_large(self) -> None:
+        """Respond 413 and close."""
         text = f"Request body too large, max size: {self._limit} bytes."
         self.channel.refuse(error_response("413 Request Entity Too Large", text))
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Process a whole request. Unlike Twisted's method this parses no forms."""
         self.content.seek(0)
-        self.method, self.uri, self.clientproto = command, _relative(path), version
+        self.method, self.uri, self.clientproto = command, relative(path), version
         self.path = self.uri.partition(b"?")[0]
         self.args = {}
-        self.process()  # type: ignore[no-untyped-call]
+        if not self.channel.holds(self.process):
+            self.process()  # type: ignore[no-untyped-call]
 
     def on_end(self, call: Callable[[], None]) -> None:
         """Call `call` when the response is written or the client has disconnected."""

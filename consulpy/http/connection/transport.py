@@ -7,7 +7,7 @@ again in a second. Everything else is Twisted's.
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.tcp import Server
+from twisted.internet.tcp import Connection, Server
 from twisted.python.failure import Failure
 
 from consulpy.log import Logger
@@ -70,3 +70,12 @@ class EagerTransport(Server):
             self.connectionLost(_DONE)
         else:
             self.loseConnection()  # type: ignore[no-untyped-call]
+
+
+def close_when_written(transport: Any) -> None:
+    """Close a transport whose peer sends nothing more: at once, without another turn, if all is written."""
+    is_tcp = isinstance(transport, Connection)
+    if is_tcp and not transport._tempDataLen and transport.offset == len(transport.dataBuffer):
+        transport.connectionLost(_DONE)
+    else:
+        transport.loseConnection()

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_twisted import ensureDeferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.threads import deferToThread
 
 from consulpy.errors import ConfigError
 from consulpy.http.api.streaming import BUFFER_MAX_BYTES, Stream
 from consulpy.http.listener import HttpConfig, HttpService
 from tests.harness.http import FakeAgent, HttpHarness
+
+#: A port that no other test uses.
+FREE = 20513
 
 
 def service(*addresses: str, port: int = 8500, **config: Any) -> tuple[HttpService, MemoryReactorClock]:
@@ -139,3 +144,35 @@ def test_the_log_is_streamed_until_the_client_goes() -> None:
 def test_an_unknown_level_is_refused() -> None:
     answer = HttpHarness().ask("GET /v1/agent/monitor?loglevel=loud")
     assert (answer.status, answer.text) == (400, "Bad request: Unknown log level: loud")
+
+
+@ensureDeferred
+async def test_a_client_that_ends_its_own_side_is_answered(tmp_path: Path) -> None:
+    """As `nc -N` does behind its request."""
+    from twisted.internet import reactor
+
+    agent = FakeAgent(reactor).start()
+    path = tmp_path / "consul.sock"
+    http = HttpService(reactor, HttpConfig(("127.0.0.1", f"unix://{path}"), FREE), agent)
+    http.startService()
+
+    def ask(address: Any, requests: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as client:
+            client.settimeout(10)
+            client.connect(address)
+            client.sendall(requests)
+            client.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: client.recv(65536), b""))
+
+    put = b"PUT /v1/kv/%b HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+    try:
+        for address in (("127.0.0.1", FREE), str(path)):
+            for key in (b"a", b"a%20b"):  # the fast path, and the full one
+                answers = await deferToThread(ask, address, put % key * 3)
+                assert answers.count(b"HTTP/1.1 200 OK") == 3
+            assert (await deferToThread(ask, address, b"GET /v1/kv/")).startswith(b"HTTP/1.1 400 Bad Request")
+            assert await deferToThread(ask, address, b"") == b""
+    finally:
+        http.stopService()
+        agent.anti_entropy.stop()
+        agent.leader.stop()

@@ -14,7 +14,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from consulpy.errors import RPCError
 from consulpy.http import fast_path
 from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES
-from consulpy.http.connection.channel import BODY_WITHIN_S
+from consulpy.http.connection.early_channel import BODY_WITHIN_S
 from consulpy.http.connection.limits import IDLE_TIMEOUT_S
 from consulpy.http.fast_path import BODY_MAX_BYTES
 from consulpy.http.listener import HttpConfig, HttpService

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from consulpy.http.connection.channel import LINGER_S
+from consulpy.http.connection.early_channel import LINGER_S
 from consulpy.http.connection.limits import IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S
 from tests.harness.effort import cases
 from tests.harness.http import HttpHarness, InMemoryClient
@@ -213,3 +213,14 @@ def test_another_protocol_is_refused_at_once(data: bytes) -> None:
     client.send(data)
 
     assert client.raw.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+@pytest.mark.parametrize("key", ["a", "a%20b", "%C3%A9"])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 300])
+def test_pipelined_requests_are_all_answered(key: str, count: int) -> None:
+    harness = HttpHarness()
+    asking = InMemoryClient(harness)
+    asking.send(f"PUT /v1/kv/{key} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx".encode() * count)
+    harness.agent.clock.pump([0.01] * 3)
+    assert asking.raw.count(b"HTTP/1.1 200 OK") == asking.raw.count(b"HTTP/1.1 ") == count
+    assert asking.transport.connected

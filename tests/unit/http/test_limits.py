@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 
-from consulpy.http.connection.channel import LINGER_S
+from consulpy.http.connection.early_channel import LINGER_S
 from consulpy.http.connection.factory import REFUSING_MAX
 from consulpy.http.connection.limits import BODY_MAX_BYTES, IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, ConnectionLimits
 from consulpy.http.connection.request import UPLOADS_MAX

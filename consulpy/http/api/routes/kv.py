@@ -143,7 +143,7 @@ def unsigned(text: str) -> int:
 
 def refuse_large(request: Request, limit: int, key: str) -> None:
     """Raises `HttpError` (413) for a body above `limit` bytes, which `key` of the configuration sets."""
-    size = len(request.body)
+    size = request.size
     if size > limit:
         raise HttpError(
             413,
