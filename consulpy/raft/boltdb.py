@@ -46,15 +46,19 @@ class BoltFile:
         self._pages_left = 2 * len(self._data) // self._page_size
 
     def bucket(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values of a bucket, in order."""
+        """Keys and values of a bucket, in order. Raises `WireError` if there is none of this name."""
         self._pages_left = 2 * len(self._data) // self._page_size
+        known = False
         for flags, key, value in self._walk(self._root, 0):
             if key == name and flags & _IS_BUCKET:
                 if len(value) < _BUCKET.size:
                     raise WireError("a bucket of BoltDB is cut short")
+                known = True
                 root, _ = _BUCKET.unpack_from(value)
                 inside = self._walk(root, 0) if root else self._elements(value[_BUCKET.size :], 0)
                 yield from ((bytes(inner), bytes(found)) for _, inner, found in inside)
+        if not known:
+            raise WireError(f"BoltDB has no bucket {name.decode()}")
 
     def _meta_offsets(self) -> list[int]:
         sizes = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -78,6 +82,9 @@ class BoltFile:
             raise WireError("the pages of BoltDB go in circles")
         if depth > _DEPTH_LIMIT or len(self._data) < offset + _HEADER.size:
             raise WireError(f"page {page} of BoltDB is beyond the end of the file")
+        found, kind, count, _ = _HEADER.unpack_from(self._data, offset)
+        if found != page or kind not in (_IS_BRANCH, _IS_LEAF) or (kind == _IS_BRANCH and not count):
+            raise WireError(f"page {page} of BoltDB is damaged")
         return self._elements(self._data[offset:], depth)
 
     def _elements(self, page: memoryview, depth: int) -> Iterator[tuple[int, memoryview, memoryview]]:
@@ -119,6 +126,8 @@ def read_raft_db(data: bytes | memoryview) -> tuple[HardState, list[LogEntry]]:
         int.from_bytes(conf.get(b"LastVoteTerm", b""), "big"),
         text(conf.get(b"LastVoteCand", b"")),
     )
+    if any(entry.term > hard.term for entry in entries):
+        raise WireError(f"the log has entries after the current term {hard.term}")
     return hard, entries
 
 

@@ -7,8 +7,11 @@ Once its content is stored in our own file the folder gets another name: the rea
 for it would not know how we voted.
 """
 
+import fcntl
 import json
 import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +44,30 @@ def is_real_server(data_dir: Path) -> bool:
     """Whether a real server's log is here."""
     folder = data_dir / FOLDER
     return any((folder / name).exists() for name in ("raft.db", "peers.info", "snapshots", *_NEWER))
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Hold the lock that a real server has on its log while it runs, so that it can't start meanwhile.
+
+    Raises `ConfigError` if one runs.
+    """
+    try:
+        file = (data_dir / FOLDER / "raft.db").open("rb")
+    except OSError:  # there is none, or reading it says what is wrong
+        yield
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{file.name} is in use: a real Consul server runs on this data directory; stop that first, or give "
+                "this agent another one (-data-dir)"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def read_real_server(data_dir: Path) -> RealServer:

@@ -7,7 +7,7 @@ from consulpy.errors import ConfigError
 from consulpy.raft.disk import RaftDatabase
 from consulpy.raft.peers_file import NAME as PEERS_FILE
 from consulpy.raft.peers_file import delete_peers, read_peers, recover
-from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_aside
+from consulpy.raft.raft_db_file import is_real_server, locked, read_real_server, set_aside
 from consulpy.raft.storage import StoredState
 from consulpy.raft.store_storage import StoreStorage
 
@@ -22,7 +22,8 @@ def take_over(data_dir: Path, database: RaftDatabase, storage: StoreStorage) -> 
     peers = data_dir / PEERS_FILE
     recovered = read_peers(peers) if peers.exists() else None
     if is_real_server(data_dir):
-        _adopt_real_server(data_dir, database, storage)
+        with locked(data_dir):
+            _adopt_real_server(data_dir, database, storage)
     if recovered is not None:
         index = recover(database, storage.load(), recovered)
         delete_peers(peers)

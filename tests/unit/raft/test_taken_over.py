@@ -1,7 +1,10 @@
 """What a server takes over: the log of a server alone of an earlier version, and a real server's directory."""
 
 import errno
+import fcntl
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from consulpy.codec.msgpack import pack
 from consulpy.errors import ConfigError
 from consulpy.raft.disk import TAKEN_OVER_TERM
 from consulpy.raft.messages import LogEntry
-from consulpy.raft.raft_db_file import is_real_server, read_real_server, set_aside
+from consulpy.raft.raft_db_file import is_real_server, locked, read_real_server, set_aside
 from consulpy.raft.storage import SnapshotMeta, Update
 from consulpy.state.disk import LogStore
 from consulpy.state.snapshot import Snapshot
@@ -103,6 +106,26 @@ def test_a_real_servers_log_that_cannot_be_read_is_left_alone(tmp_path: Path) ->
     with pytest.raises(ConfigError, match="newer version"):
         read_real_server(tmp_path)
     assert (tmp_path / "raft" / "raft.db").read_bytes() == RAFT_DB
+
+
+def test_the_log_of_a_real_server_that_runs_is_not_taken(real_server: Path) -> None:
+    """BoltDB holds a lock on the file: else there would be two of one server, and its writes would go astray."""
+    program = (
+        "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); input()"
+    )
+    log = real_server / "raft" / "raft.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(log)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        with pytest.raises(ConfigError, match=r"raft\.db is in use: a real Consul server runs"), locked(real_server):
+            pytest.fail("two servers of one name")
+        running.communicate(b"\n")
+    with locked(real_server), log.open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with locked(real_server / "nothing"):
+        """There is no log: reading says so."""
 
 
 @pytest.mark.parametrize(
