@@ -56,7 +56,8 @@ def make_root(key: PrivateKey, serial: int, common_name: str, uri: str, now_s: f
     now = _moment(now_s)
     name = _name(common_name)
     builder = _begin(name, name, key.public_key(), serial, now, _years_later(now, ROOT_YEARS))
-    builder = _extended(builder, key.public_key(), key.public_key(), [x509.UniformResourceIdentifier(uri)])
+    own_id = _digest(key.public_key())
+    builder = _extended(builder, own_id, own_id, [x509.UniformResourceIdentifier(uri)])
     return _pem(builder.sign(key, own_hash(key)))
 
 
@@ -73,7 +74,7 @@ def sign_leaf(
     begins = _moment(now_s) - BACKDATED
     key: Any = request.public_key()
     builder = _begin(_name(identity.common_name), signer.certificate.subject, key, serial, begins, begins + life)
-    builder = _extended(builder, key, signer.key.public_key(), names, is_leaf=True)
+    builder = _extended(builder, _digest(key), subject_key_id(signer.certificate), names, is_leaf=True)
     return _pem(builder.sign(signer.key, SHA256()))
 
 
@@ -85,9 +86,8 @@ def sign_intermediate(
     key: Any = request.public_key()
     builder = _begin(request.subject, signer.certificate.subject, key, serial, now, now + life)
     is_critical = not list(request.subject)
-    builder = _extended(
-        builder, key, signer.key.public_key(), subject_names(request), path_length=0, critical_names=is_critical
-    )
+    ids = _digest(key), subject_key_id(signer.certificate)
+    builder = _extended(builder, *ids, subject_names(request), path_length=0, critical_names=is_critical)
     return _pem(builder.sign(signer.key, SHA256()))
 
 
@@ -96,7 +96,8 @@ def cross_sign(signer: Signer, root: x509.Certificate, serial: int, now_s: float
     now = _moment(now_s)
     key: Any = root.public_key()
     builder = _begin(root.subject, signer.certificate.subject, key, serial, now, now + CROSS_SIGNED_LIFE)
-    builder = _extended(builder, key, signer.key.public_key(), _alternative_names(root.extensions))
+    ids = subject_key_id(root), subject_key_id(signer.certificate)
+    builder = _extended(builder, *ids, _alternative_names(root.extensions))
     return _pem(builder.sign(signer.key, SHA256()))
 
 
@@ -209,7 +210,22 @@ def root_of(pem: str, provider: str, cluster_id: str) -> CARoot:
 
 def key_id(public: Any) -> str:
     """SHA-256 of a public key, in hex with colons."""
-    return colons(hashlib.sha256(public_der(public)).digest())
+    return colons(_digest(public))
+
+
+def _digest(public: Any) -> bytes:
+    return hashlib.sha256(public_der(public)).digest()
+
+
+def subject_key_id(certificate: x509.Certificate) -> bytes:
+    """The id of a certificate's key as what it signs has to name it: its SubjectKeyIdentifier.
+
+    A root that another program made may have any; verifiers like OpenSSL want the same. Without one it is the SHA-256.
+    """
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except (x509.ExtensionNotFound, ValueError):
+        return _digest(certificate.public_key())
 
 
 def signing_key_id(certificate: x509.Certificate) -> str:
@@ -332,24 +348,22 @@ def _begin(
 
 def _extended(
     builder: x509.CertificateBuilder,
-    key: Any,
-    signing_key: Any,
+    own_id: bytes,
+    signer_id: bytes,
     names: list[x509.GeneralName],
     *,
     is_leaf: bool = False,
     path_length: int | None = None,
     critical_names: bool = False,
 ) -> x509.CertificateBuilder:
-    """Add the extensions in Go's order."""
+    """Add the extensions in Go's order. `own_id`, `signer_id`: ids of the certificate's key and of the signing one."""
     builder = builder.add_extension(_usage(is_leaf=is_leaf), critical=True)
     if is_leaf:
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=not is_leaf, path_length=path_length), critical=True)
-    digest = hashlib.sha256(public_der(key)).digest()
-    signing_digest = hashlib.sha256(public_der(signing_key)).digest()
-    builder = builder.add_extension(x509.SubjectKeyIdentifier(digest), critical=False)
-    builder = builder.add_extension(x509.AuthorityKeyIdentifier(signing_digest, None, None), critical=False)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier(own_id), critical=False)
+    builder = builder.add_extension(x509.AuthorityKeyIdentifier(signer_id, None, None), critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=critical_names)
     return builder

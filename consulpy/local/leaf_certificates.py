@@ -20,14 +20,14 @@ from twisted.python.failure import Failure
 from consulpy.backoff import backoff_s
 from consulpy.clock import Clock, Timer, pause
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.connect.certificates import make_request, read_certificate, signing_key_id
+from consulpy.connect.certificates import colons, make_request, read_certificate, signing_key_id, subject_key_id
 from consulpy.connect.keys import key_pem, make_key
 from consulpy.connect.spiffe import AgentId, ServiceId
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import unix_s
 from consulpy.rpc.caller import Caller
 from consulpy.shared_result import SharedResult
-from consulpy.structs.connect_ca import CARootsReply, CASignRequest, IssuedCert
+from consulpy.structs.connect_ca import CARoot, CARootsReply, CASignRequest, IssuedCert
 
 #: Certificates that are kept; above it the one that was read longest ago goes.
 LEAFS_MAX: Final = 4096
@@ -78,8 +78,8 @@ class _Entry:
     leaf: IssuedCert | None = None
     #: The id of the key that signed it.
     signed_by: str = ""
-    #: The id of the key that became the active one while a certificate was asked for.
-    next_signer: str = ""
+    #: The ids of the key that became the active one while a certificate was asked for.
+    next_signer: tuple[str, ...] = ()
     read_s: float = 0.0
     fetched_s: float = 0.0
     #: When it is renewed, by the wall clock and by the monotonic one: whichever is first.
@@ -315,19 +315,28 @@ class LeafCertificates:
         active = next((root for root in roots.roots or () if root.active), None)
         if active is None:
             return
+        signer = _ids_of(active)
         for entry in self._entries.values():
             if entry.identity[0] != datacenter:
                 continue
             if entry.running:
-                entry.next_signer = active.signing_key_id
+                entry.next_signer = signer
             elif entry.leaf is not None:
-                self._signer_changed(entry, active.signing_key_id)
+                self._signer_changed(entry, signer)
 
-    def _signer_changed(self, entry: _Entry, signer: str) -> None:
-        entry.next_signer = ""
-        if entry.signed_by != signer:
-            entry.signed_by = signer  # planned: once for each change
+    def _signer_changed(self, entry: _Entry, signer: tuple[str, ...]) -> None:
+        entry.next_signer = ()
+        if entry.signed_by not in signer:
+            entry.signed_by = signer[0]  # planned: once for each change
             self._schedule(entry, self._rng.random() * ROOT_CHANGE_SPREAD_S)
+
+
+def _ids_of(root: CARoot) -> tuple[str, ...]:
+    """What leafs of a root may name as their signer: the signing key's id, and what the certificate calls its key."""
+    try:
+        return root.signing_key_id, colons(subject_key_id(read_certificate(root.root_cert)))
+    except RPCError:
+        return (root.signing_key_id,)
 
 
 def _ended(leaf: IssuedCert) -> str:

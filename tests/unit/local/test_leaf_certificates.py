@@ -4,6 +4,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -17,6 +18,7 @@ from consulpy.gocompat.time import go_time
 from consulpy.local.leaf_certificates import IDLE_S, LOOK_S, LeafCertificates
 from consulpy.structs.connect_ca import CARootsReply, CASignRequest, IssuedCert
 from consulpy.structs.options import QueryMeta
+from tests.unit.connect.test_own_roots import own_root
 
 HOST = "98359594-3fd1-a06d-86e5-dbcf064a22fd.consul"
 NOW_S = 1_800_000_000.0
@@ -199,6 +201,19 @@ def test_a_root_that_changes_while_one_is_asked_for_counts(lab: Laboratory) -> N
     certificate = certificates.read_certificate(lab.now().leaf.cert_pem)
     certificate.verify_directly_issued_by(lab.servers.signer.certificate)
     assert len(lab.servers.signed) == 4, "one more for each service"
+
+
+def test_one_by_a_root_that_another_program_made_is_not_renewed_for_it(lab: Laboratory) -> None:
+    """Such a root names its key by a SHA-1, and its leafs do so: that is no other signer than the active one."""
+    signer = own_root("ec", 256, "own")
+    lab.servers.signer = signer
+    lab.servers.root = certificates.root_of(signer.certificate.public_bytes(Encoding.PEM).decode(), "consul", HOST)
+    first = lab.now().leaf
+    lab.clock.pump([1.0] * 40)
+    assert lab.now().leaf == first
+    lab.servers.rotate()
+    lab.clock.pump([1.0] * 31)
+    assert lab.now().leaf.modify_index > first.modify_index
 
 
 def test_a_clock_that_is_set_back_delays_no_renewal(lab: Laboratory) -> None:
