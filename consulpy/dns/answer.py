@@ -138,10 +138,11 @@ def pointer(question: Question, target: str) -> dns.RRHeader:
 
 def healthy(rows: Sequence[CheckServiceNode] | None, only_passing: bool) -> list[CheckServiceNode]:
     """The instances without a critical check; with `only_passing`, those whose checks all pass."""
-    return [row for row in rows or () if _may_serve(row, only_passing)]
+    return [row for row in rows or () if may_serve(row, only_passing)]
 
 
-def _may_serve(row: CheckServiceNode, only_passing: bool) -> bool:
+def may_serve(row: CheckServiceNode, only_passing: bool) -> bool:
+    """Whether an instance is healthy enough to be an answer."""
     statuses = {check.status for check in row.checks or ()}
     return statuses <= {PASSING} if only_passing else CRITICAL not in statuses
 
@@ -155,7 +156,12 @@ def address_of(row: CheckServiceNode) -> str:
 def without_own_name(rows: Sequence[CheckServiceNode], name: str) -> list[CheckServiceNode]:
     """The instances; one whose address is `name`, the queried name, gets its node's address instead."""
     name = name.lower().removesuffix(".")
-    return [_at_its_node(row) if _is_at(row, name) else row for row in rows]
+    return [with_other_address(row, name) for row in rows]
+
+
+def with_other_address(row: CheckServiceNode, name: str) -> CheckServiceNode:
+    """The instance, at its node's address if its own is `name` (in lower case, without the last dot)."""
+    return _at_its_node(row) if _is_at(row, name) else row
 
 
 def _is_at(row: CheckServiceNode, name: str) -> bool:

@@ -32,10 +32,11 @@ def for_question(rows: Sequence[CheckServiceNode], kind: int, *, wan: bool) -> l
 
     A tagged address of the node becomes the service's if that has none, as it is not what the node's name leads to.
     """
-    return [_for_question(row, kind, wan) for row in rows]
+    return [with_address_for(row, kind, wan=wan) for row in rows]
 
 
-def _for_question(row: CheckServiceNode, kind: int, wan: bool) -> CheckServiceNode:
+def with_address_for(row: CheckServiceNode, kind: int, *, wan: bool) -> CheckServiceNode:
+    """One of these instances."""
     service, node = row.service, row.node
     if service is None or node is None:
         return row

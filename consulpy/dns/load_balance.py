@@ -7,7 +7,7 @@ own record (metadata of the node of a service with an address of its own).
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ from consulpy.structs.service import CheckServiceNode
 
 _POINTER: Final = struct.Struct("!H")
 _IS_POINTER: Final = 0xC000
+#: Instances of a step of encoding: some two milliseconds.
+_ENCODED_OF_A_STEP: Final = 32
 #: Bytes of an address record with a compressed name; no record is smaller.
 _RECORD_BYTES_MIN: Final = 16
 
@@ -57,6 +59,7 @@ class ShuffledAnswer:
     """The instances that answer a question; all have IP addresses. `count`: of different records.
 
     `rows`: the instances, in any order. Of several with the same record one is sent; it is as much likelier to be.
+    `keys`: of the rows (`key_of`), if known. `has_more`: whether they are a sample, of more than an answer can hold.
     """
 
     def __init__(
@@ -68,32 +71,26 @@ class ShuffledAnswer:
         rng: Random,
         *,
         udp: bool,
+        keys: list[object] | None = None,
+        has_more: bool = False,
     ) -> None:
         self._question, self._config, self._ttl, self._rng, self._udp = question, config, ttl, rng, udp
         self._rows: list[CheckServiceNode] = []
         self._keys: list[object] = []
         wanted: dict[str, bool] = {}
-        for row in rows:
-            if question.kind == dns.SRV:
-                key: object = answers.srv_key(row)
-                is_sent = key is not None
-            else:
-                key = address = answers.address_of(row)
-                if address not in wanted:
-                    ip = answers.ip_of(address)
-                    wanted[address] = ip is not None and answers.wants(question.kind, ip)
-                is_sent = wanted[address]
-            if is_sent:
+        for number, row in enumerate(rows):
+            key = key_of(question, row, wanted) if keys is None else keys[number]
+            if key is not None:
                 self._rows.append(row)
                 self._keys.append(key)
         self.count = len(set(self._keys))
         self._has_duplicates = self.count < len(self._rows)
         #: Most records by configuration; an answer with fewer is truncated.
-        self._wanted_max = self.count
+        self._wanted_max = self.count + has_more
         if question.kind != dns.SRV and config.a_record_limit:
-            self._wanted_max = min(self.count, config.a_record_limit)
+            self._wanted_max = min(self._wanted_max, config.a_record_limit)
         self._size_max, count_max = answers.limits(question, config, udp=udp)
-        self._count_max = min(count_max, self._wanted_max)
+        self._count_max = min(count_max, self._wanted_max, self.count)
         self._encoded: dict[int, _EncodedInstance | None] = {}
         self._firsts: list[int] = []
 
@@ -115,6 +112,17 @@ class ShuffledAnswer:
         for number in shuffled:
             by_key.setdefault(self._keys[number], number)
         return list(by_key.values())[: self._count_max]
+
+    def encoded(self, order: Sequence[int]) -> Iterator[None]:
+        """Encode the instances that the packet with this order has, in steps."""
+        size = 0
+        for at, number in enumerate(order):
+            instance = self._encoded[number] if number in self._encoded else self._encode(number)
+            size += instance.size if instance is not None else self._size_max
+            if size > self._size_max:
+                return
+            if at % _ENCODED_OF_A_STEP == 0:
+                yield
 
     def packet(self, order: Sequence[int]) -> bytes:
         """The packet with as many of the instances at these indexes, in this order, as fit."""
@@ -184,3 +192,18 @@ class ShuffledAnswer:
             instance = None
         self._encoded[number] = instance
         return instance
+
+
+def key_of(question: Question, row: CheckServiceNode, wanted: dict[str, bool]) -> object:
+    """What tells the record of an instance from those of others; None: it has none of the requested type.
+
+    `wanted`: addresses that were looked at, and whether a record is made of them.
+    """
+    if question.kind == dns.SRV:
+        return answers.srv_key(row)
+    address = answers.address_of(row)
+    is_wanted = wanted.get(address)
+    if is_wanted is None:
+        ip = answers.ip_of(address)
+        is_wanted = wanted[address] = ip is not None and answers.wants(question.kind, ip)
+    return address if is_wanted else None

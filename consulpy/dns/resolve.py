@@ -30,6 +30,7 @@ from consulpy.dns.question import (
     lookup_of,
 )
 from consulpy.dns.recursor import Recursor
+from consulpy.dns.sampling import ALL_MAX, AT_ONCE, ManyInstances, SampledAnswer, Turns
 from consulpy.dns.wire import Answer, Question, encode
 from consulpy.errors import RPCError
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
@@ -58,7 +59,7 @@ class Resolver:
     """Answers questions. `config` may be replaced at any time; it applies to later questions.
 
     `validator`: for the packet cache. `wall_s()`: seconds since 1970, the serial numbers of SOA records. `token()`: the
-    ACL token of the reads.
+    ACL token of the reads. `turns`: of long computations.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Resolver:
         recursor: Recursor,
         validator: Validator,
         token: Callable[[], str] = lambda: "",
+        turns: Turns = AT_ONCE,
     ) -> None:
         self.config = config
         self._caller = caller
@@ -78,6 +80,7 @@ class Resolver:
         self._recursor = recursor
         self._validator = validator
         self._token = token
+        self._turns = turns
 
     async def respond(self, question: Question, *, udp: bool, client: str = "") -> CacheableAnswer:
         """The packet that answers a question.
@@ -98,6 +101,10 @@ class Resolver:
                 answer = Answer(rcode=dns.ESERVER)
         if isinstance(answer, bytes):
             return CacheableAnswer(answer)
+        if isinstance(answer, SampledAnswer):
+            return CacheableAnswer(
+                answer.packet, answer.count if tag else 0, tag or ("", ""), validator, answer.shuffle
+            )
         if isinstance(answer, ShuffledAnswer):
             packet = answer.shuffle()
             return (
@@ -123,7 +130,7 @@ class Resolver:
 
     async def _answer(
         self, question: Question, lookup: Lookup, udp: bool, client: str
-    ) -> Answer | ShuffledAnswer | bytes:
+    ) -> Answer | ShuffledAnswer | SampledAnswer | bytes:
         if isinstance(lookup, NodeLookup):
             return await self._node(question, lookup)
         if isinstance(lookup, ServiceLookup):
@@ -187,8 +194,13 @@ class Resolver:
 
     # -- services
 
-    async def _service(self, question: Question, lookup: ServiceLookup, udp: bool) -> Answer | ShuffledAnswer:
-        rows = answers.without_own_name(await self._instances(lookup, question.kind), question.name)
+    async def _service(
+        self, question: Question, lookup: ServiceLookup, udp: bool
+    ) -> Answer | ShuffledAnswer | SampledAnswer:
+        found = await self._found(lookup)
+        if len(found) > ALL_MAX:
+            return await self._of_many(question, lookup, found, udp)
+        rows = answers.without_own_name(self._healthy(found, lookup, question.kind), question.name)
         if not rows:
             return self._negative()
         ttl = self.config.ttl_of_service(lookup.service)
@@ -198,6 +210,22 @@ class Resolver:
         self._rng.shuffle(rows)
         answer = await self._records(question, rows, ttl, udp)
         answer.cacheable = False  # targets that are host names may change without this service
+        return answer
+
+    async def _of_many(
+        self, question: Question, lookup: ServiceLookup, found: Sequence[CheckServiceNode], udp: bool
+    ) -> Answer | ShuffledAnswer | SampledAnswer:
+        """An answer with a sample of many instances, computed over several turns of the reactor."""
+        wan, ttl = self._is_translated(lookup.datacenter), self.config.ttl_of_service(lookup.service)
+        many = ManyInstances(question, found, self.config, ttl, self._rng, udp=udp, wan=wan)
+        drawn = await self._turns.run(many.sample())
+        if drawn.is_empty:
+            return self._negative()
+        if not drawn.has_names:
+            return await self._turns.run(many.answer(drawn)) or self._negative(dns.OK)
+        answer = await self._records(question, drawn.rows, ttl, udp)
+        answer.truncated |= self.config.enable_truncate and drawn.has_more and not many.is_limited
+        answer.cacheable = False
         return answer
 
     async def _records(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int, udp: bool) -> Answer:
@@ -243,6 +271,14 @@ class Resolver:
 
     async def _instances(self, lookup: ServiceLookup, kind: int) -> list[CheckServiceNode]:
         """The healthy instances, with the addresses that answer a question of type `kind`."""
+        return self._healthy(await self._found(lookup), lookup, kind)
+
+    def _healthy(self, found: Sequence[CheckServiceNode], lookup: ServiceLookup, kind: int) -> list[CheckServiceNode]:
+        rows = answers.healthy(found, self.config.only_passing)
+        return for_question(rows, kind, wan=self._is_translated(lookup.datacenter))
+
+    async def _found(self, lookup: ServiceLookup) -> Sequence[CheckServiceNode]:
+        """All instances."""
         request = ServiceRequest(
             datacenter=lookup.datacenter,
             service_name=lookup.service,
@@ -252,8 +288,8 @@ class Resolver:
             ingress=lookup.ingress,
         )
         reply = await self._read("Health.ServiceNodes", request)
-        rows = answers.healthy(reply.nodes, self.config.only_passing)
-        return for_question(rows, kind, wan=self._is_translated(lookup.datacenter))
+        nodes: Sequence[CheckServiceNode] = reply.nodes or ()
+        return nodes
 
     async def _address_groups(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int) -> list[Group]:
         limit = self.config.a_record_limit or len(rows)

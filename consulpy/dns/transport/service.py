@@ -15,6 +15,7 @@ from consulpy.dns.cache import SET_LIFETIME_S, TCP_ENTRIES_MAX, CacheableAnswer,
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.recursor import Recursor
 from consulpy.dns.resolve import Resolver
+from consulpy.dns.sampling import Turns
 from consulpy.dns.transport.exchange import TcpExchange, UdpExchange
 from consulpy.dns.transport.tcp import TcpFactory
 from consulpy.dns.transport.udp import UdpSocket
@@ -59,7 +60,14 @@ class DnsService(Service):
         self._connections = ConnectionTable(UNLIMITED) if connections is None else connections
         rng = rng or Random()
         self._resolver = Resolver(
-            config, caller, wall_s or reactor.seconds, rng, Recursor(self._exchange, rng), validator, token
+            config,
+            caller,
+            wall_s or reactor.seconds,
+            rng,
+            Recursor(self._exchange, rng),
+            validator,
+            token,
+            Turns(reactor),
         )
         self._cache = PacketCache(validator)
         self._tcp_cache = PacketCache(validator, TCP_ENTRIES_MAX)
