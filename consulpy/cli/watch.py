@@ -78,11 +78,6 @@ def watch(given: Invocation) -> int:
         given.err(str(error))
         return 1
     params |= given.query
-    if given.values["filter"]:
-        if given.values["type"] not in ("services", "nodes", "service", "checks"):
-            given.err(f"-filter is not for watches of type {given.values['type']}")
-            return 1
-        params["filter"] = given.values["filter"]
     if given.arguments:
         given.progress.disable()  # the child's output is what a person waits for
     index, before, failures, has_answered = 0, None, 0, False

@@ -2,21 +2,29 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from consulpy.client.api import key_path
 
-#: Types that the command line does not support, as in Consul.
-_NOT_HERE: Final = ("connect_roots", "connect_leaf", "agent_service")
-#: The parameters of each type; others are refused.
+#: Types of which the answer is the agent's own: for watches of its configuration only, as in Consul.
+_OF_AGENT: Final = ("connect_roots", "connect_leaf", "agent_service")
+#: The parameters of each type; others are refused. `filter` came with Consul 1.15.5.
 _READS: Final[dict[str, tuple[str, ...]]] = {
-    "key": ("key",),
-    "keyprefix": ("prefix",),
-    "services": (),
-    "nodes": (),
-    "service": ("service", "tag", "passingonly"),
-    "checks": ("service", "state"),
+    "key": ("key", "stale"),
+    "keyprefix": ("prefix", "stale"),
+    "services": ("stale", "filter"),
+    "nodes": ("stale", "filter"),
+    "service": ("service", "tag", "passingonly", "stale", "filter"),
+    "checks": ("service", "state", "stale", "filter"),
     "event": ("name",),
+    "connect_roots": (),
+    "connect_leaf": ("service",),
+    "agent_service": ("service_id",),
 }
+#: All parameters, in the order in which they are named.
+PARAMETERS: Final = (
+    "key", "name", "prefix", "service", "service_id", "state", "tag", "passingonly", "stale", "filter",
+)  # fmt: skip
 _TRUE: Final = ("1", "t", "T", "true", "True", "TRUE")
 #: The fields of a key in a result, in Consul's order.
 _ENTRY: Final = ("Key", "CreateIndex", "ModifyIndex", "LockIndex", "Flags", "Value", "Session")
@@ -32,19 +40,37 @@ def retry_pause_s(failures: int) -> float:
     return min(_FIRST_RETRY_S * failures**2, _LONGEST_RETRY_S)
 
 
-def watch_query(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Path and query parameters. Raises `ValueError` with Consul's text."""
+def watch_query(values: Mapping[str, Any], *, in_agent: bool = False) -> tuple[str, dict[str, Any]]:
+    """Path and query parameters. `in_agent`: of the configuration. Raises `ValueError` with Consul's text."""
     kind = values["type"]
-    if kind in _NOT_HERE:
+    if kind in _OF_AGENT and not in_agent:
         raise ValueError(f"Type {kind} is not supported in the CLI tool")
     if kind not in _READS:
         raise ValueError(f"Unsupported watch type: {kind}")
-    path, params = _OF_KEYS[kind](values) if kind in _OF_KEYS else _of_catalog(kind, values)
-    others = [name for name in ("key", "name", "prefix", "service", "state", "tag") if name not in _READS[kind]]
-    unused = [name for name in (*others, "passingonly") if values[name] and name not in _READS[kind]]
+    path, params = _of_agent(kind, values) if kind in _OF_AGENT else _of_servers(kind, values)
+    unused = [name for name in PARAMETERS if values.get(name) and name not in _READS[kind]]
     if unused:
         raise ValueError(f"Invalid parameters: [{' '.join(unused)}]")
     return path, params
+
+
+def _of_servers(kind: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    path, params = _OF_KEYS[kind](values) if kind in _OF_KEYS else _of_catalog(kind, values)
+    if "stale" in _READS[kind] and values.get("stale"):
+        params["stale"] = "1"
+    if "filter" in _READS[kind] and values.get("filter"):
+        params["filter"] = values["filter"]
+    return path, params
+
+
+def _of_agent(kind: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if kind == "connect_roots":
+        return "/v1/agent/connect/ca/roots", {}
+    (name,) = _READS[kind]
+    if not values[name]:
+        raise ValueError(f"Must specify a single {name} to watch")
+    place = "connect/ca/leaf" if kind == "connect_leaf" else "service"
+    return f"/v1/agent/{place}/{quote(values[name], safe='')}", {}
 
 
 def _key(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -6,10 +6,9 @@ handler; the next query is sent after the handler has ended. Pauses after failur
 
 import os
 import ssl
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import orjson
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,24 +18,26 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from consulpy.agent.features.local_endpoint import LocalEndpoint
-from consulpy.client.watch import retry_pause_s, watch_query, watch_result
-from consulpy.codec.secrets import text_without_secrets
+from consulpy.agent.features.webhook import OUTPUT_MAX_BYTES, WebHook
+from consulpy.client.watch import PARAMETERS, retry_pause_s, watch_query, watch_result
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
-from consulpy.gocompat.duration import parse_duration
 from consulpy.log import Logger
 
 _log = Logger()
 
-#: Default timeout of an HTTP handler, in seconds.
-HTTP_TIMEOUT_S: Final = 10.0
-#: Most bytes of a handler's output or response that are logged.
-OUTPUT_MAX_BYTES: Final = 4096
-_PARAMETERS: Final = ("key", "name", "prefix", "service", "state", "tag", "passingonly")
 _HANDLER_KEYS: Final = ("handler", "args", "handler_type", "http_handler_config", "token", "datacenter", "type")
+#: Keys of Consul 1.11 and later that may ask for what is so anyway.
+_NEWER_KEYS: Final = ("namespace", "partition")
+_SWITCHES: Final = ("passingonly", "stale")
+#: The only kind whose answers are told apart by a hash, not by an index.
+_BY_HASH: Final = "agent_service"
 
-#: `handle(index, result as JSON)`.
-Handler = Callable[[int, bytes], "Deferred[None]"]
+#: Parameter, header and first value of a position.
+_INDEX: Final = ("index", "X-Consul-Index", "0")
+
+#: `handle(index or hash, result as JSON)`.
+Handler = Callable[[int | str, bytes], "Deferred[None]"]
 
 
 class Watches:
@@ -92,15 +93,16 @@ class _Watch:
         self._reactor = reactor
         self._api = api
         self._kind = str(definition.get("type") or "")
-        unknown = sorted(set(definition) - {*_PARAMETERS, *_HANDLER_KEYS})
+        foreign = {name for name in _NEWER_KEYS if definition.get(name, "") not in ("", "default")}
+        unknown = sorted(foreign | set(definition) - {*PARAMETERS, *_HANDLER_KEYS, *_NEWER_KEYS})
         if unknown:
             raise ConfigError(f"watches: {self._kind}: invalid parameters: {', '.join(unknown)}")
-        values = {name: definition.get(name) or "" for name in _PARAMETERS}
-        values["passingonly"] = "true" if definition.get("passingonly") in (True, "true") else ""
+        values = {name: definition.get(name) or "" for name in PARAMETERS}
+        values |= {name: "true" if definition.get(name) in (True, "true") else "" for name in _SWITCHES}
         tags = definition.get("tag") or []
         values["tag"] = [tags] if isinstance(tags, str) else list(tags)
         try:
-            path, params = watch_query({**values, "type": self._kind})
+            path, params = watch_query({**values, "type": self._kind}, in_agent=True)
         except ValueError as error:
             raise ConfigError(f"watches: {self._kind or 'without a type'}: {error}") from None
         pairs = [("dc", definition.get("datacenter")), *params.items()]
@@ -126,10 +128,11 @@ class _Watch:
             self._running.cancel()
 
     async def _run(self) -> None:
-        index, before, failures = 0, None, 0
+        position: int | str = 0
+        before, failures = None, 0
         while True:
             try:
-                found_index, result = await self._query_once(index)
+                found, result = await self._query_once(position)
             except CancelledError:
                 raise
             except Exception as error:
@@ -143,44 +146,48 @@ class _Watch:
                 await deferLater(self._reactor, pause_s)
                 continue
             failures = 0
-            if result != before or index == 0:
-                await self._handle(found_index, result)
+            if result != before or not position:
+                await self._handle(found, result)
                 if self._is_stopped:
                     return
             before = result
-            index = found_index if found_index >= index else 0  # an index that went back: restart from 0
+            is_back = isinstance(found, int) and isinstance(position, int) and found < position
+            position = 0 if is_back else found  # an index that went back: restart from 0
 
-    async def _handle(self, index: int, result: bytes) -> None:
+    async def _handle(self, position: int | str, result: bytes) -> None:
         """Call the handler. Failures are logged, and the watch continues."""
         try:
-            await self._handler(index, result)
+            await self._handler(position, result)
         except CancelledError:
             raise
         except Exception as error:
             if not self._is_stopped:
                 _log.error("watch {kind}: its handler: {error}", kind=self._kind, error=error)
 
-    async def _query_once(self, index: int) -> tuple[int, bytes]:
+    async def _query_once(self, position: int | str) -> tuple[int | str, bytes]:
+        """The result after `position`, and its own: an index, or a hash."""
         from twisted.web.client import readBody
         from twisted.web.http_headers import Headers
 
-        query = "&".join(part for part in (self._query, f"index={index}" if index else "") if part)
+        name, header, first = ("hash", "X-Consul-ContentHash", "") if self._kind == _BY_HASH else _INDEX
+        query = "&".join(part for part in (self._query, f"{name}={position}" if position else "") if part)
         headers = Headers({"X-Consul-Token": [self._token]} if self._token else {})
         url = f"{self._url}?{query}" if query else self._url
         response = await self._api.agent().request(b"GET", url.encode(), headers)
         body = await readBody(response)
-        if response.code not in (200, 404):
+        is_none = response.code == 404 and self._kind != _BY_HASH
+        if response.code != 200 and not is_none:
             raise ValueError(f"{response.code}: {body.decode('utf-8', 'replace').strip()}")
-        (text,) = response.headers.getRawHeaders("X-Consul-Index", ["0"])
-        found = orjson.loads(body) if response.code == 200 else None
-        return int(text), orjson.dumps(watch_result(self._kind, found))
+        (text,) = response.headers.getRawHeaders(header, [first])
+        found = None if is_none else orjson.loads(body)
+        return int(text) if name == "index" else text, orjson.dumps(watch_result(self._kind, found))
 
 
 def _handler(reactor: Any, definition: Mapping[str, Any]) -> Handler:
     """The handler of a definition. Raises `ConfigError`."""
     kind = definition.get("handler_type") or ("http" if definition.get("http_handler_config") else "script")
     if kind == "http":
-        return _HttpHandler(reactor, definition.get("http_handler_config") or {}).handle
+        return WebHook(reactor, definition.get("http_handler_config") or {}).handle
     if kind != "script":
         raise ConfigError(f"watches: handler type '{kind}' not recognized: script and http are")
     arguments, line = definition.get("args"), definition.get("handler")
@@ -194,16 +201,16 @@ def _handler(reactor: Any, definition: Mapping[str, Any]) -> Handler:
 
 
 class _ScriptHandler:
-    """Runs a program with the result on its standard input and the index as CONSUL_INDEX."""
+    """Runs a program with the result on its standard input and an index as CONSUL_INDEX."""
 
     def __init__(self, reactor: Any, arguments: list[str]) -> None:
         self._reactor = reactor
         self._arguments = arguments
 
-    def handle(self, index: int, result: bytes) -> "Deferred[None]":
+    def handle(self, position: int | str, result: bytes) -> "Deferred[None]":
         """Fires when the program has ended, whatever its status."""
         process = _Process(self._arguments[0], result)
-        environment = {**os.environ, "CONSUL_INDEX": str(index)}
+        environment = {**os.environ, **({"CONSUL_INDEX": str(position)} if isinstance(position, int) else {})}
         self._reactor.spawnProcess(process, self._arguments[0], self._arguments, environment)
         return process.ended
 
@@ -234,52 +241,3 @@ class _Process(ProcessProtocol):
             _log.debug("watch handler {name}: {text}", name=self._name, text=text)
         if not self.ended.called:
             self.ended.callback(None)
-
-
-def _without_userinfo(url: str) -> tuple[str, dict[str, str]]:
-    """A URL without user and password, and the Authorization header that replaces them."""
-    parts = urlsplit(url)
-    userinfo, there, host = parts.netloc.rpartition("@")
-    if not there:
-        return url, {}
-    user, _, password = userinfo.partition(":")
-    credentials = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-    return parts._replace(netloc=host).geturl(), {"Authorization": f"Basic {credentials}"}
-
-
-class _HttpHandler:
-    """Calls a URL with the result as its body and the index as X-Consul-Index."""
-
-    def __init__(self, reactor: Any, settings: Mapping[str, Any]) -> None:
-        self._reactor = reactor
-        self._url = str(settings.get("path") or "")
-        if not self._url.startswith(("http://", "https://")):
-            shown_url = text_without_secrets(repr(self._url))
-            raise ConfigError(f"watches: http_handler_config: path must be a URL, not {shown_url}")
-        self._url, authorization = _without_userinfo(self._url)
-        self._method = str(settings.get("method") or "POST")
-        self._headers: Mapping[str, Any] = {**authorization, **(settings.get("header") or {})}
-        try:
-            self._timeout_s = parse_duration(str(settings.get("timeout") or f"{HTTP_TIMEOUT_S:g}s"))
-        except ValueError as error:
-            raise ConfigError(f"watches: http_handler_config: timeout: {error}") from None
-
-    def handle(self, index: int, result: bytes) -> "Deferred[None]":
-        """Fires with the response; fails after the timeout."""
-        return Deferred.fromCoroutine(self._call(index, result)).addTimeout(self._timeout_s, self._reactor)
-
-    async def _call(self, index: int, result: bytes) -> None:
-        from io import BytesIO
-
-        from twisted.web.client import Agent, FileBodyProducer, readBody
-        from twisted.web.http_headers import Headers
-
-        headers = Headers({"Content-Type": ["application/json"], "X-Consul-Index": [str(index)]})
-        for name, values in self._headers.items():
-            headers.setRawHeaders(name, [values] if isinstance(values, str) else list(values))
-        body = FileBodyProducer(BytesIO(result))
-        response = await Agent(self._reactor).request(self._method.encode(), self._url.encode(), headers, body)
-        answered = await readBody(response)
-        if not 200 <= response.code < 300:
-            text = answered[:OUTPUT_MAX_BYTES].decode("utf-8", "replace").strip()
-            _log.error("watch handler {url} answered {code}: {text}", url=self._url, code=response.code, text=text)

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,59 @@ def test_what_could_never_run_is_refused_at_the_start(tmp_path: Path, watch: dic
         done = host.run("consulpy", "agent", "-dev", *flags, check=False)
         assert done.returncode == 1
         assert why in done.stdout + done.stderr
+
+
+def test_the_agents_own_answers_are_watched_too(tmp_path: Path) -> None:
+    """One by its hash, one by its index."""
+    lines, roots = tmp_path / "lines", tmp_path / "roots"
+    ours = {"type": "agent_service", "service_id": "web", "args": ["sh", "-c", f"cat >> {lines}; echo >> {lines}"]}
+    ca = {"type": "connect_roots", "args": ["sh", "-c", f"echo $CONSUL_INDEX $(cat) >> {roots}"]}
+    file = tmp_path / "watches.json"
+    file.write_text(json.dumps({"watches": [ours, ca], "service": {"name": "web", "port": 1}}))
+    with hosts(tmp_path, None) as (host,):
+        flags = ["-bind", ADDRESS, "-client", ADDRESS, "-config-file", str(file)]
+        host.start("agent", "consulpy", "agent", "-dev", *flags)
+        eventually(lambda: lines.exists() and '"Port":1,' in lines.read_text(), "the service")
+        eventually(lambda: roots.exists() and int(roots.read_text().split()[0]) > 0, "the roots")
+        assert "BEGIN CERTIFICATE" in roots.read_text()
+        ask(f"{HTTP}/v1/agent/service/register", "PUT", b'{"Name": "web", "Port": 2}')
+        eventually(lambda: '"Port":2,' in lines.read_text(), "its change")
+        assert len(lines.read_text().splitlines()) == 2
+
+
+def test_a_hook_may_be_https(tmp_path: Path) -> None:
+    """Its certificate is checked, unless the configuration says that it is not."""
+    got: list[Any] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    given = certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(given["cert_file"], given["key_file"])
+    server = http.server.ThreadingHTTPServer((ADDRESS, 0), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    file = tmp_path / "watches.json"
+
+    def watch(**more: bool) -> None:
+        hook = {"path": f"https://{ADDRESS}:{server.server_port}/", **more}
+        file.write_text(json.dumps({"watches": [{"type": "key", "key": "a", "http_handler_config": hook}]}))
+
+    watch()
+    with serving(server), hosts(tmp_path, None) as (host,):
+        flags = ["-bind", ADDRESS, "-client", ADDRESS, "-config-file", str(file)]
+        agent = host.start("agent", "consulpy", "agent", "-dev", *flags)
+        eventually(lambda: "its handler: x509" in agent.output, "a certificate that nobody knows")
+        assert got == []
+        watch(tls_skip_verify=True)
+        ask(f"{HTTP}/v1/agent/reload", "PUT")
+        eventually(lambda: got == [None], "it is called")
 
 
 def certificates(folder: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
@@ -9,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseNeverReceived
 
 from consulpy.agent.features.watches import _Watch
+from consulpy.errors import ConfigError
 
 
 class Api:
@@ -18,11 +20,13 @@ class Api:
 
     def __init__(self) -> None:
         self.requests: list[Deferred[Any]] = []
+        self.urls: list[str] = []
 
     def agent(self) -> "Api":
         return self
 
-    def request(self, *_: Any) -> "Deferred[Any]":
+    def request(self, _method: bytes, url: bytes, *_: Any) -> "Deferred[Any]":
+        self.urls.append(url.decode().removeprefix(self.base_url))
         given_up = ResponseNeverReceived([Failure(CancelledError())])
         self.requests.append(Deferred(lambda request: request.errback(given_up)))
         return self.requests[-1]
@@ -42,3 +46,51 @@ def test_a_watch_that_is_stopped_asks_no_more_and_logs_no_error() -> None:
     assert len(api.requests) == 1
     assert clock.getDelayedCalls() == []
     assert [each["log_format"] for each in errors if each["log_level"] >= LogLevel.warn] == []
+
+
+@pytest.mark.parametrize(
+    ("definition", "url"),
+    [
+        ({"type": "key", "key": "a", "stale": True}, "/v1/kv/a?stale=1"),
+        ({"type": "checks", "state": "critical", "stale": False}, "/v1/health/state/critical"),
+        ({"type": "services", "filter": "x"}, "/v1/catalog/services?filter=x"),
+        (
+            {
+                "type": "service",
+                "service": "web",
+                "tag": ["a", "b"],
+                "passingonly": True,
+                "filter": "Service.Port == 1",
+            },
+            "/v1/health/service/web?tag=a&tag=b&passing=1&filter=Service.Port+%3D%3D+1",
+        ),
+        ({"type": "nodes", "namespace": "", "partition": "default"}, "/v1/catalog/nodes"),
+        ({"type": "connect_roots"}, "/v1/agent/connect/ca/roots"),
+        ({"type": "connect_leaf", "service": "a/b"}, "/v1/agent/connect/ca/leaf/a%2Fb"),
+        ({"type": "agent_service", "service_id": "web 1"}, "/v1/agent/service/web%201"),
+    ],
+)
+def test_all_that_a_watch_may_ask_is_asked(definition: dict[str, Any], url: str) -> None:
+    """`filter`, `namespace` and `partition` are of newer configurations; the others of 1.8.7's."""
+    api = Api()
+    watch = _Watch(Clock(), api, {**definition, "args": ["true"]})  # type: ignore[arg-type]
+    watch.start()
+    watch.stop()
+    assert api.urls == [url]
+
+
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ({"type": "nodes", "partition": "team"}, "invalid parameters: partition"),
+        ({"type": "event", "stale": True}, "Invalid parameters: [stale]"),
+        ({"type": "key", "key": "a", "filter": "x"}, "Invalid parameters: [filter]"),
+        ({"type": "connect_leaf"}, "Must specify a single service to watch"),
+        ({"type": "agent_service"}, "Must specify a single service_id to watch"),
+        ({"type": "nodes", "http_handler_config": {"path": "http://x", "colour": 1}}, "invalid parameters: colour"),
+    ],
+)
+def test_what_a_watch_cannot_ask_is_named(definition: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        _Watch(Clock(), Api(), {"args": [] if "http_handler_config" in definition else ["true"], **definition})  # type: ignore[arg-type]
+    assert said in str(error.value)

@@ -97,7 +97,7 @@ def test_lists_are_filtered(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> No
         ("kv get -partition team a", "-partition=team: Partitions are a Consul Enterprise feature"),
         ("members -partition=team", "-partition=team: Partitions are a Consul Enterprise feature"),
         ("kv get -namespace ns1 a", "-namespace=ns1: Namespaces are a Consul Enterprise feature"),
-        ("watch -type key -key a -filter x", "-filter is not for watches of type key"),
+        ("watch -type key -key a -filter x", "Invalid parameters: [filter]"),
         ("catalog services -node a -filter x", "-filter and -node cannot be combined"),
         ("troubleshoot proxy -upstream-ip 1.2.3.4", "consulpy troubleshoot: Envoy is not supported"),
         ("peering generate-token -name x", "consulpy peering: cluster peering is not supported"),
