@@ -20,6 +20,7 @@ from consulpy.gocompat.weak_text import weak_text
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.newer_config_entry import DURATIONS, MESH, NEWER_KINDS, NewerEntry
 from consulpy.structs.newer_config_fields import without_nulls
+from consulpy.structs.newer_entry_fields import with_go_names
 
 _DURATIONS: Final = frozenset(
     {
@@ -68,7 +69,7 @@ def _newer(kind: str, raw: dict[str, Any], decoder: "_Decoder") -> NewerEntry:
         plain_name = key.replace("_", "").lower()
         if plain_name in fields:
             if value is not None:
-                entry.body[fields[plain_name]] = _in_ns(without_nulls(value), key, decoder)
+                entry.body[fields[plain_name]] = _in_ns(with_go_names(without_nulls(value)), key, decoder)
         elif plain_name == "name":
             if kind != MESH or value not in (None, "", MESH):
                 entry.name = decoder.scalar("string", value, "Name")

@@ -8,7 +8,7 @@ from consulpy.rpc.endpoints.status import config_entry_kinds
 from consulpy.state.commands import COMMANDS
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.config_entry_requests import AllEntriesQuery
-from consulpy.structs.newer_config_entry import NEWER_KINDS
+from consulpy.structs.newer_config_entry import NEWER_KINDS, NewerEntry
 from consulpy.structs.requests import Empty
 from tests.fakes.quorum import FakeQuorum
 from tests.harness.guarded import GuardedHarness
@@ -171,3 +171,44 @@ def test_they_are_operators(harness: HttpHarness) -> None:
     nobody = guarded.token('service_prefix "" { policy = "write" }')
     assert guarded.as_(nobody, "GET /v1/config/mesh").json == []
     assert guarded.as_(nobody, "GET /v1/config/mesh/mesh").status == 403
+
+
+SPELLINGS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"kind": "mesh", "tls": {"incoming": {"tls_min_version": "TLSv1_2"}},
+         "peering": {"peer_through_mesh_gateways": True}},
+        {"TLS": {"Incoming": {"TLSMinVersion": "TLSv1_2"}}, "Peering": {"PeerThroughMeshGateways": True}},
+    ),
+    (
+        {"kind": "http-route", "name": "r", "rules": [{
+            "filters": {"headers": [{"add": {"name": "1", "retry_on": "2"}}], "timeout_filter": {"idle_timeout": "5s"}},
+            "matches": [{"path": {"match": "exact", "VALUE": "/x"}}],
+            "services": [{"name": "web", "weight": 1, "custom_key": 7}]}]},
+        {"Rules": [{
+            "Filters": {"Headers": [{"Add": {"name": "1", "retry_on": "2"}}], "TimeoutFilter": {"IdleTimeout": "5s"}},
+            "Matches": [{"Path": {"Match": "exact", "Value": "/x"}}],
+            "Services": [{"Name": "web", "Weight": 1, "custom_key": 7}]}]},
+    ),
+    (
+        {"kind": "jwt-provider", "name": "okta", "json_web_key_set": {"remote": {
+            "uri": "https://x", "cache_duration": "1m", "CacheDuration": "2m",
+            "retry_policy": {"num_retries": 1, "retry_policy_back_off": {"base_interval": "1s"}}}}},
+        {"JSONWebKeySet": {"Remote": {
+            "URI": "https://x", "CacheDuration": "2m0s",
+            "RetryPolicy": {"NumRetries": 1, "RetryPolicyBackOff": {"BaseInterval": "1s"}}}}},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "kept"), SPELLINGS)
+def test_fields_inside_have_their_go_names(harness: HttpHarness, written: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Newer servers read these alone, and durations as numbers; names of headers are those that users chose."""
+    assert harness.ask("PUT /v1/config", written).json is True
+    name = written.get("name", "mesh")
+    shown = without_indexes(harness.ask(f"GET /v1/config/{written['kind']}/{name}").json)
+    assert {key: value for key, value in shown.items() if key not in ("Kind", "Name")} == kept
+    stored = harness.agent.server.store.config_entries.find(written["kind"], name)
+    assert isinstance(stored, NewerEntry)
+    wire = stored.to_wire()
+    if "Rules" in wire:
+        assert wire["Rules"][0]["Filters"]["TimeoutFilter"] == {"IdleTimeout": 5 * 10**9}
