@@ -42,6 +42,8 @@ class Method:
     #: precede a missing right. The handler checks the same. Raise `RPCError`.
     before_token: Callable[[Any, Any], None] | None = None
     before_rights: Callable[[Any, Any], None] | None = None
+    #: `(server, request, reply) -> reply`: completes what a leader of an older version answered.
+    after_forward: Callable[[Any, Any, Any], Any] | None = None
 
 
 #: The noun of a method -> the files of `consulpy.rpc.endpoints` with its methods.
@@ -105,10 +107,12 @@ def _register(
     check_forwarded: Callable[[Any], None] | None = None,
     before_token: Callable[[Any, Any], None] | None = None,
     before_rights: Callable[[Any, Any], None] | None = None,
+    after_forward: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Callable[[Handler], Handler]:
     def register(handler: Handler) -> Handler:
         assert name not in METHODS, f"{name} is registered twice"
-        METHODS[name] = Method(name, kind, request, reply, handler, check_forwarded, before_token, before_rights)
+        rules = (check_forwarded, before_token, before_rights, after_forward)
+        METHODS[name] = Method(name, kind, request, reply, handler, *rules)
         return handler
 
     return register
@@ -121,9 +125,10 @@ def read(
     *,
     check_forwarded: Callable[[Any], None] | None = None,
     before_token: Callable[[Any, Any], None] | None = None,
+    after_forward: Callable[[Any, Any, Any], Any] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Register a read: `handler(server, request, watch) -> reply`, `watch` being a `WatchSet` or None."""
-    return _register(name, Kind.READ, request, reply, check_forwarded, before_token)
+    return _register(name, Kind.READ, request, reply, check_forwarded, before_token, after_forward=after_forward)
 
 
 def write(

@@ -5,6 +5,7 @@ reply is set here. Source: docs/wire/rpc.md 6 and 7.
 """
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -285,6 +286,8 @@ class Server:
             if method.check_forwarded is not None:
                 return maybeDeferred(self._forward_checked, quorum, method, request)
             forwarded = quorum.forward(method, request)
+            if method.after_forward is not None:
+                forwarded.addCallback(partial(method.after_forward, self, request))
             return forwarded.addCallback(self._note_forwarded) if is_stale_read else forwarded
         if method.kind is Kind.READ and options is not None and (options.require_consistent or not quorum.has_lease):
             began_s = self.clock.seconds()

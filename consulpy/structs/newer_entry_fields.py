@@ -39,9 +39,10 @@ def with_go_names(value: Any) -> Any:
         return [with_go_names(each) for each in value]
     if not isinstance(value, dict):
         return value
+    given: dict[str, Any] = value
     found: dict[str, Any] = {}
-    for key, each in value.items():
-        name = _BY_PLAIN.get(str(key).replace("_", "").lower(), key)
-        if name == key or name not in value:
+    for key, each in given.items():
+        name = _BY_PLAIN.get(key.replace("_", "").lower(), key)
+        if name == key or name not in given:
             found[name] = each if name in _OF_USERS else with_go_names(each)
     return found

@@ -6,17 +6,46 @@ ends when either changes.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from consulpy.connect.central_merge import configured_name, merged, upstream_ids
 from consulpy.rpc.endpoints.config_entry import resolve
 from consulpy.state.watch import WatchSet
 from consulpy.structs.config_entry_requests import ServiceConfigReply, ServiceConfigRequest
 from consulpy.structs.options import QueryMeta
+from consulpy.structs.requests import (
+    CheckServiceNodesReply,
+    NodeRequest,
+    NodeServiceListReply,
+    ServiceNodesReply,
+    ServiceRequest,
+)
 from consulpy.structs.service import CheckServiceNode, NodeService, ServiceNode
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
+
+
+_Reply = TypeVar("_Reply", CheckServiceNodesReply, ServiceNodesReply, NodeServiceListReply)
+
+
+def with_central_defaults(server: "Server", request: ServiceRequest | NodeRequest, reply: _Reply) -> _Reply:
+    """The reply of a leader that does not merge (1.8.7), with the central defaults that this server has.
+
+    A change of them does not end a blocking query there: they are as new as the reply.
+    """
+    if not request.merge_central_config or reply.meta.has_central_config:
+        return reply
+    defaults = CentralDefaults(server, None)
+    if isinstance(reply, CheckServiceNodesReply):
+        reply.nodes = reply.nodes and list(defaults.instances(reply.nodes))
+    elif isinstance(reply, ServiceNodesReply):
+        reply.service_nodes = reply.service_nodes and list(defaults.service_nodes(reply.service_nodes))
+    elif reply.node_services is not None:
+        services = reply.node_services.services
+        reply.node_services = replace(reply.node_services, services=services and defaults.services(services))
+    defaults.marked_in(reply.meta)
+    return reply
 
 
 class CentralDefaults:

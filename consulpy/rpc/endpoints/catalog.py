@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
-from consulpy.rpc.endpoints._central_merge import CentralDefaults
+from consulpy.rpc.endpoints._central_merge import CentralDefaults, with_central_defaults
 from consulpy.rpc.endpoints._metrics import count_look_up
 from consulpy.rpc.endpoints._registration_checks import check_registration, checked_registration
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first, on_nodes_with
@@ -105,7 +105,7 @@ def _services_matching(server: "Server", request: SpecificRequest, watch: WatchS
     return filtered(reply, rows, request.options.filter, ServiceNode, fill)
 
 
-@read("Catalog.ServiceNodes", ServiceRequest, ServiceNodesReply)
+@read("Catalog.ServiceNodes", ServiceRequest, ServiceNodesReply, after_forward=with_central_defaults)
 def service_nodes(server: "Server", request: ServiceRequest, watch: WatchSet | None) -> ServiceNodesReply | LongRead:
     """The instances of a service, or those at an address."""
     catalog = server.store.catalog
@@ -150,7 +150,7 @@ def node_services(server: "Server", request: NodeRequest, watch: WatchSet | None
     return filtered(reply, services, request.options.filter, NodeService, fill)
 
 
-@read("Catalog.NodeServiceList", NodeRequest, NodeServiceListReply)
+@read("Catalog.NodeServiceList", NodeRequest, NodeServiceListReply, after_forward=with_central_defaults)
 def node_service_list(
     server: "Server", request: NodeRequest, watch: WatchSet | None
 ) -> NodeServiceListReply | LongRead:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from consulpy.errors import RPCError
-from consulpy.rpc.endpoints._central_merge import CentralDefaults
+from consulpy.rpc.endpoints._central_merge import CentralDefaults, with_central_defaults
 from consulpy.rpc.endpoints._metrics import count_look_up
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first, on_nodes_with
 from consulpy.rpc.endpoints.catalog import wanted_tags
@@ -55,7 +55,7 @@ def checks_in_state(server: "Server", request: StateRequest, watch: WatchSet | N
     return _checks_reply(server, request, index, checks)
 
 
-@read("Health.ServiceNodes", ServiceRequest, CheckServiceNodesReply)
+@read("Health.ServiceNodes", ServiceRequest, CheckServiceNodesReply, after_forward=with_central_defaults)
 def service_nodes(
     server: "Server", request: ServiceRequest, watch: WatchSet | None
 ) -> CheckServiceNodesReply | LongRead:

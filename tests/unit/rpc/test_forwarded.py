@@ -1,5 +1,7 @@
 """What a follower passes on: never what would end a real server, and stale reads while its own state is older."""
 
+import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -21,7 +23,16 @@ from consulpy.structs.intention import IntentionQuery, IntentionRequest
 from consulpy.structs.kv import EntriesReply, KeyRequest
 from consulpy.structs.options import QueryMeta, QueryOptions
 from consulpy.structs.prepared_query import QueryRequest
+from consulpy.structs.requests import (
+    CheckServiceNodesReply,
+    NodeRequest,
+    NodeServiceListReply,
+    ServiceNodesReply,
+    ServiceRequest,
+)
+from consulpy.structs.service import CheckServiceNode, ConnectProxy, NodeService, NodeServiceList, ServiceNode
 from consulpy.structs.txn import TxnOp, TxnReadRequest, TxnRequest
+from tests.harness.config_entries import put
 from tests.harness.rpc import make_server
 
 
@@ -189,3 +200,55 @@ def test_a_leader_that_cannot_confirm_its_lead_says_so(elsewhere: Elsewhere) -> 
     clock.advance(0)
     assert "node is not the leader" in str(found[0].value)
     assert elsewhere.asked == []
+
+
+PROXY = NodeService(
+    kind="connect-proxy",
+    id="p",
+    service="web-proxy",
+    proxy=ConnectProxy(destination_service_name="web", destination_service_id="web"),
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "reply", "shown"),
+    [
+        (
+            "Health.ServiceNodes",
+            ServiceRequest(datacenter="dc1", service_name="web", connect=True, merge_central_config=True),
+            CheckServiceNodesReply(QueryMeta(index=3), [CheckServiceNode(service=PROXY)]),
+            lambda reply: reply.nodes[0].service.proxy,
+        ),
+        (
+            "Catalog.ServiceNodes",
+            ServiceRequest(datacenter="dc1", service_name="web-proxy", merge_central_config=True),
+            ServiceNodesReply(
+                QueryMeta(index=3),
+                [ServiceNode(service_kind=PROXY.kind, service_name=PROXY.service, service_proxy=PROXY.proxy)],
+            ),
+            lambda reply: reply.service_nodes[0].service_proxy,
+        ),
+        (
+            "Catalog.NodeServiceList",
+            NodeRequest(datacenter="dc1", node="n", merge_central_config=True),
+            NodeServiceListReply(QueryMeta(index=3), NodeServiceList(services=[PROXY])),
+            lambda reply: reply.node_services.services[0].proxy,
+        ),
+    ],
+)
+def test_what_a_leader_of_1_8_does_not_merge_is_merged_by_the_follower(
+    follower: Server, elsewhere: Elsewhere, method: str, request_: Any, reply: Any, shown: Any
+) -> None:
+    """Newer agents ask for it (`MergeCentralConfig`); one that has merged says so, and is believed."""
+    entry = {"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": "http"}}
+    assert put(follower.store, entry) == ""
+    index, _ = follower.store.config_entries.all(None)
+    elsewhere.reply = copy.deepcopy(reply)
+    found = asked(follower, method, request_)
+    assert shown(found).config == {"protocol": "http"}
+    assert (found.meta.has_central_config, found.meta.index) == (True, max(index, 3))
+    elsewhere.reply = copy.deepcopy(reply)
+    elsewhere.reply.meta.has_central_config = True
+    assert shown(asked(follower, method, request_)).config is None
+    elsewhere.reply = copy.deepcopy(reply)
+    assert shown(asked(follower, method, dataclasses.replace(request_, merge_central_config=False))).config is None
