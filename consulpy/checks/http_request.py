@@ -87,10 +87,10 @@ class HttpRequest:
         yield "Host", ascii_host(name) + colon + port if host else self.url.host_header
         given = [(name, value.strip(" \t")) for name, value in self.headers if name.lower() not in _OWN]
         names = {name.lower() for name, value in given if value}
-        for name, value in (("user-agent", USER_AGENT), ("accept", ACCEPT)):
-            if name not in names:
+        for name, value in (("User-Agent", USER_AGENT), ("Accept", ACCEPT)):
+            if name.lower() not in names:
                 yield name, value
-                given = [each for each in given if each[0].lower() != name]
+                given = [each for each in given if each[0].lower() != name.lower()]
         if "authorization" not in names and self.url.user is not None:
             yield "Authorization", self.url.authorization
         if "referer" not in names and self.referer:
@@ -105,7 +105,9 @@ class HttpRequest:
         body = self.body.encode("utf-8", "replace")
         if body or self.method in ("POST", "PUT"):
             fields.append((b"Content-Length", b"%d" % len(body)))
-        lines = [b"%s: %s\r\n" % each for each in (*fields, (b"Connection", b"close"))]
+        if (b"connection", b"close") not in [(name.lower(), value.lower()) for name, value in fields]:
+            fields.append((b"Connection", b"close"))
+        lines = [b"%s: %s\r\n" % each for each in fields]
         return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (self.method.encode(), self.url.target.encode(), b"".join(lines), body)
 
     def redirected(self, status: int, location: str) -> "HttpRequest | None":

@@ -21,14 +21,19 @@ def sent(url: str = URL, **fields: Any) -> list[tuple[str, str]]:
 
 DEFAULTS = [
     ("Host", "h:1"),
-    ("user-agent", "Consul Health Check"),
-    ("accept", "text/plain, text/*, */*"),
+    ("User-Agent", "Consul Health Check"),
+    ("Accept", "text/plain, text/*, */*"),
     ("Accept-Encoding", "gzip"),
 ]
 
 
 def test_a_request_without_headers() -> None:
     assert sent() == DEFAULTS
+
+
+@pytest.mark.parametrize("header", [{}, {"Connection": ["close"]}, {"connection": ["Close"]}])
+def test_the_connection_is_closed_and_that_is_said_once(header: dict[str, list[str]]) -> None:
+    assert request(header=header).encoded().lower().count(b"connection: close") == 1
 
 
 @pytest.mark.parametrize(
