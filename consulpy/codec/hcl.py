@@ -194,12 +194,18 @@ def _unexpected(text: str, position: int, line: int) -> HclSyntaxError:
 def _number(text: str, line: int, column: int) -> int | float:
     try:
         if re.fullmatch(r"-?\d+", text):
-            return parse_int(text)
-        return int(text, 16) if "x" in text.lower() else parse_float(text)
+            found = parse_int(text)
+        elif "x" in text.lower():
+            found = int(text, 16)
+        else:
+            return parse_float(text)
     except JsonError as fault:
         raise HclSyntaxError(line, column, str(fault)) from None
     except ValueError:
         raise HclSyntaxError(line, column, f"{text} is no number") from None
+    if not -(1 << 63) <= found < 1 << 63:
+        raise HclSyntaxError(line, column, f"{text} is no number of 64 bits")
+    return found
 
 
 def _heredoc(text: str, position: int, mark: str, is_indented: bool, place: tuple[int, int]) -> tuple[str, int]:

@@ -39,7 +39,17 @@ IGNORED: Final[Mapping[str, Kind | None]] = {
     "acl_enforce_version_8": None,
     **dict.fromkeys(("auto_config.intro_token", "auto_config.intro_token_file"), _TEXT),
     **dict.fromkeys(("auto_config.server_addresses", "auto_config.dns_sans", "auto_config.ip_sans"), _TEXTS),
-    "auto_config.authorization.*": None,
+    "auto_config.authorization.enabled": _SWITCH,
+    **{
+        f"auto_config.authorization.static.{name}": kind
+        for kind, names in (
+            (_TEXT, "bound_issuer jwks_ca_cert jwks_url oidc_discovery_ca_cert oidc_discovery_url"),
+            (_TEXTS, "bound_audiences claim_assertions jwt_supported_algs jwt_validation_pub_keys"),
+            (_DURATION, "clock_skew_leeway expiration_leeway not_before_leeway"),
+            (Kind.TEXT_MAP, "claim_mappings list_claim_mappings"),
+        )
+        for name in names.split()
+    },
     "cache.entry_fetch_max_burst": _WHOLE,
     "cache.entry_fetch_rate": _NUMBER,
     "connect.enable_mesh_gateway_wan_federation": _SWITCH,
@@ -114,6 +124,7 @@ QUIET: Final[Mapping[str, tuple[object, ...] | None]] = {
 
 #: Warnings of blocks, given once, instead of "not supported yet and has no effect".
 REASONS: Final[Mapping[str, str]] = {
+    "auto_config": "automatic configuration is not supported: the agent goes on without",
     "peering": "cluster peering is not supported: the agent goes on without",
     "tls.grpc": "there is no gRPC listener here, so nothing to secure",
     "xds": "there is no xDS server here, so nothing to tune",

@@ -206,8 +206,11 @@ def convert(kind: Kind, value: Any) -> Any:
         return value
     if kind is Kind.SWITCH and isinstance(value, bool):
         return value
-    if kind is Kind.WHOLE and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
-        return int(value)
+    if kind is Kind.WHOLE and isinstance(value, int | float) and not isinstance(value, bool):
+        if not -(1 << 63) <= value < 1 << 63:
+            raise ValueError("a whole number of 64 bits")
+        if value == int(value):
+            return int(value)
     if kind is Kind.NUMBER and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if kind is Kind.DURATION and isinstance(value, str):

@@ -16,7 +16,7 @@ DECLARED = {PACKAGE / "config" / name for name in ("schema.py", "sections.py", "
 #: Used through a property of the configuration.
 THROUGH = {"leave_on_terminate": "leaves_on_terminate", "skip_leave_on_interrupt": "skips_leave_on_interrupt"}
 #: Keys that are never in Consul's files, whatever its documentation says: its own `validate` refuses them.
-NOT_REALLY = {"reap"}
+NOT_REALLY = {"reap", *(f"auto_config.authorization.static.claim_assertions.{name}" for name in ("node", "segment"))}
 DOCUMENTED = [
     line for line in Path(__file__).with_name("documented_keys.txt").read_text().splitlines() if line[0] != "#"
 ]

@@ -275,11 +275,19 @@ def test_an_empty_address_of_a_listener_is_that_of_all_and_an_empty_address_of_a
     [
         ('service { name = "a" }\nservice { name = "b" }', "expected one block, not 2; several go into services = "),
         ("ports {}\nports {}", "ports: expected one block, not 2"),
+        ("raft_trailing_logs = 9223372036854775808", "-hcl 1:1: 9223372036854775808 is no number of 64 bits"),
+        ("raft_trailing_logs = 0xffffffffffffffff", "0xffffffffffffffff is no number of 64 bits"),
+        ("raft_trailing_logs = 1e30", "raft_trailing_logs: expected a whole number of 64 bits"),
+        (
+            "auto_config { authorization { static { bound_audiences = 1 } } }",
+            "bound_audiences: expected a list of texts",
+        ),
+        ("auto_config { authorization { foo = 1 } }", "invalid config key auto_config.authorization.foo"),
         ('node_name = "a"\nNODE_NAME = "b"', "-hcl 1:2: invalid config key NODE_NAME: the block has node_name already"),
         ('{"services": [{"name": "a", "Name": "b"}]}', r"services\[0\].Name: the block has name already"),
     ],
 )
-def test_blocks_and_names_that_come_twice_are_refused(text: str, why: str) -> None:
+def test_what_consul_refuses_is_refused(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         hcl(text)
 
