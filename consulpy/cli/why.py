@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from consulpy.cli.command import Invocation, UsageError, command
+from consulpy.cli.deadline import Deadline, in_thread
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.main import say
 from consulpy.client import AnswerError, ClientError
@@ -12,6 +13,10 @@ from consulpy.codec.printable import printable
 
 #: Refuted suspicions in a row from which they become one line.
 _FOLD_FROM: Final = 3
+#: How long the command takes at most, in seconds; of that its output and end; how long a verdict takes at least.
+LIMIT_S: Final = 5.0
+END_S: Final = 0.4
+VERDICT_S: Final = 3.2
 _DURING_SUSPICION: Final = ("suspicion confirmed", "reached by TCP only")
 
 
@@ -33,14 +38,18 @@ def why(given: Invocation) -> int:
     """Print the verdict, then the events, one a line, the oldest first."""
     if len(given.arguments) != 1:
         raise UsageError("A single node name must be specified.")
-    name = given.arguments[0]
+    name, client = given.arguments[0], given.client
+    wait_s = Deadline(LIMIT_S - END_S).left_s(VERDICT_S)
     try:
-        found = given.client.timeline(name)
+        found = in_thread(lambda: client.timeline(name, wait_s)).result(wait_s + 0.1)
+    except TimeoutError:
+        given.err(f"The agent at {client.settings.address} did not answer in time: see consulpy doctor")
+        return 1
     except AnswerError as error:
         if error.status == 404 and "ever seen here" not in error.text:
             given.err("What answers here knows nothing of `why`: ask a consulpy agent (-http-addr)")
             return 1
-        if error.status == 404:
+        if error.status in (301, 404):  # 301: no name of a member, but a path with .. or // in it
             given.err(f"This agent knows nothing of a member {name!r}: see consulpy members")
             return 1
         say(error, "Error asking for the history")

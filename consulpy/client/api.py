@@ -15,8 +15,6 @@ Json = dict[str, Any]
 
 #: Timeout of saving and restoring snapshots, in seconds.
 _SNAPSHOT_TIMEOUT_S: Final = 600.0
-#: A verdict comes within 3 seconds, or the agent is stuck.
-_DIAGNOSIS_TIMEOUT_S: Final = 4.5
 
 
 class Client:
@@ -55,9 +53,9 @@ class Client:
         """Have the agent read its configuration again."""
         self.put("/v1/agent/reload")
 
-    def timeline(self, name: str) -> Json:
-        """The events of a member (`Events`), and the verdict on its state."""
-        answer = self._connection.request("GET", f"/v1/agent/timeline/{_part(name)}", timeout_s=_DIAGNOSIS_TIMEOUT_S)
+    def timeline(self, name: str, timeout_s: float = 4.5) -> Json:
+        """The events of a member (`Events`), and the verdict on its state, which comes within 3 seconds."""
+        answer = self._connection.request("GET", f"/v1/agent/timeline/{_part(name)}", timeout_s=timeout_s)
         return cast(Json, _decoded(answer))
 
     def doctor(self, target: str, timeout_s: float) -> list[Json]:

@@ -32,12 +32,16 @@ class ClientError(ConsulpyError):
 
 
 class NoAgent(ClientError):
-    """No agent responded. `hint`: what to do about it. `refused`: the host responded that nothing listens there."""
+    """No agent responded. `hint`: what to do about it. `refused`: the host responded that nothing listens there.
 
-    def __init__(self, text: str, hint: str, refused: bool = False) -> None:
+    `opened`: there was a connection.
+    """
+
+    def __init__(self, text: str, hint: str, refused: bool = False, opened: bool = False) -> None:
         super().__init__(text)
         self.hint = hint
         self.refused = refused
+        self.opened = opened
 
 
 class AnswerError(ClientError):
@@ -110,10 +114,11 @@ class Connection:
             connection.request(method, _target(path, params), body=body, headers=headers)
             return connection, connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
+            opened = connection.sock is not None
             connection.close()
             text = f"{self._shown(method, path, params)}: {self._dial_error(error)}"
             refused = getattr(error, "errno", None) in _GO_TEXTS
-            raise NoAgent(text, self._hint(error), refused) from None
+            raise NoAgent(text, self._hint(error), refused, opened) from None
 
     def _shown(self, method: str, path: str, params: Mapping[str, Any] | None) -> str:
         return f'{method.capitalize()} "{self.settings.url}{_target(path, params)}"'

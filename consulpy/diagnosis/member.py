@@ -14,9 +14,11 @@ from consulpy.diagnosis.causes import Cause, Verdict
 from consulpy.diagnosis.pings import PingReport, PingRound, late_timers
 from consulpy.memberlist.evidence import MemberEvidence, Refusal, TcpResult
 from consulpy.memberlist.member import Address
+from consulpy.memberlist.stream import PushPull, StreamMessage, push_pull
 from consulpy.memberlist.timeline import TimelineEvent
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member, Status
+from consulpy.serf.membership import member_of
 
 #: How long a refusal is of interest, in seconds.
 RECENT_S: Final = 600.0
@@ -29,6 +31,8 @@ LOSS_TRIES: Final = 20
 LATE_TICKS: Final = 3
 #: The same within the second of a measurement.
 LATE_NOW: Final = 2
+#: How long an agent of another name at a member's address may take to say who it is, in seconds.
+WHO_S: Final = 0.5
 #: Late acks of the record from which a member is slow.
 LATE_ACKS: Final = 3
 
@@ -88,6 +92,8 @@ class MemberDiagnosis:
             self._late_timers = await lateness
         member = self._serf.members.get(name, member)
         verdict = self.judge(self._seen(member, began_s), report)
+        if verdict.cause is Cause.UNKNOWN and report.tcp in (TcpResult.CLOSED, TcpResult.GARBLED):
+            verdict = await self._by_who_answers(member, verdict)
         if verdict.cause is Cause.HEALTHY:
             self._serf.memberlist.evidence.answers(name)
         return verdict, report
@@ -204,6 +210,26 @@ class MemberDiagnosis:
 
     # -- by what came back
 
+    async def _by_who_answers(self, member: Member, verdict: Verdict) -> Verdict:
+        """The verdict, if an agent answers at the member's address that has another name and is no member here.
+
+        Agents close a connection whose ping names another one. A push/pull without members changes nothing there.
+        """
+        memberlist, at = self._serf.memberlist, (member.address, member.port)
+        answered: Deferred[StreamMessage | None] = Deferred()
+        request = push_pull(False, b"", 0, b"")
+        memberlist.request(at, request, WHO_S, lambda message, _error: answered.callback(message))
+        state = await answered
+        if not isinstance(state, PushPull):
+            return verdict
+        members = map(member_of, memberlist.push_pull_state.members_of(state, self._clock.seconds()))
+        there = [each for each in members if (each.address, each.port) == at and each.status is Status.ALIVE]
+        if len(there) != 1 or there[0].name == member.name or "role" not in there[0].tags:
+            return verdict
+        text = f"At {at[0]}:{at[1]}, where {member.name} was, an agent answers that is called {there[0].name}."
+        fix = f"start {member.name} there again, or consulpy force-leave {member.name}"
+        return Verdict(Cause.RENAMED, text, verdict.evidence, fix)
+
     def judge(self, seen: Observations, report: PingReport) -> Verdict:
         """The verdict, by what is known and what came back just now."""
         evidence = self._evidence(seen, report)
@@ -305,12 +331,14 @@ def _silent(seen: Observations, report: PingReport) -> _Found:
     if tcp is TcpResult.NOT_DECRYPTED:
         text = f"{name} at {where} encrypts gossip with a key that is not in our keyring"
         return Cause.KEY_MISMATCH, text, "give both the same key (encrypt; consulpy keyring -install)"
-    if tcp in _NOT_OPENED and not seen.heard_from:
+    if tcp in _NOT_OPENED:
         by = f", neither here nor through {', '.join(report.helpers)}" if report.helpers else ""
         text = f"Nothing comes back from {where} ({name}) by UDP or TCP{by}"
+        if seen.heard_from:
+            text += ", while its own pings came: a firewall there drops what comes in, or it is gone since"
         return Cause.UNREACHABLE, text, f"look whether the host of {name} runs, and at firewalls on the way to {where}"
-    what = tcp.value if tcp is not None else "not answered"
-    return Cause.UNKNOWN, f"{name} at {where} answers no ping by UDP; by TCP it is: {what}", ""
+    text = f"{name} at {where} answers no ping by UDP; by TCP it is: {tcp.value if tcp is not None else 'not answered'}"
+    return Cause.UNKNOWN, text, f"look which program listens at {where} (ss -lnp)"
 
 
 def _udp_only_silent(seen: Observations, report: PingReport) -> _Found:

@@ -28,6 +28,8 @@ from consulpy.serf.membership import member_of
 EXCHANGE_S: Final = 1.6
 #: Where that brings nothing, acks of pings are waited for so long from then on, in seconds.
 ACKS_S: Final = 0.5
+#: The usual port of the LAN pool.
+GOSSIP_PORT: Final = 8301
 #: Above this share datagrams are lost.
 LOSS_MOST: Final = 0.15
 
@@ -166,7 +168,9 @@ class TargetDiagnosis:
         """TCP opens and speaks no gossip: say what it is."""
         where = _shown(at)
         what = await identify(self._observer.exchange_raw, at)
-        fix = f"join the gossip port of that agent instead: {_shown((at[0], 8301))}"
+        fix = f"join the gossip port of that agent instead: {_shown((at[0], GOSSIP_PORT))}"
+        if at[1] == GOSSIP_PORT:
+            fix = f"look which program holds {where} (ss -lnp), and join the port where the agent gossips (serf_lan)"
         if what:
             return Verdict(Cause.NOT_GOSSIP, f"What listens at {where} is {what}, no gossip.", fix=fix)
         for member in self._own.members.values():

@@ -4,11 +4,12 @@ import dataclasses
 import json
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, Final
+from concurrent.futures import Future, wait
+from typing import Any, Final, NamedTuple
 
 from consulpy.cli.command import Invocation, UsageError, command
-from consulpy.cli.doctor.host import agent_down_findings
+from consulpy.cli.deadline import Deadline, in_thread
+from consulpy.cli.doctor.host import agent_down_findings, listens_here
 from consulpy.cli.format import FORMAT
 from consulpy.client import AnswerError, ClientError, NoAgent
 from consulpy.client.settings import ClientSettings
@@ -16,8 +17,11 @@ from consulpy.codec.printable import printable
 from consulpy.diagnosis.causes import Cause, Finding
 from consulpy.gocompat.flag import Flag
 
-#: How long the agent may take, in seconds; what it can't answer within is looked at from here.
-AGENT_S: Final = 4.2
+#: How long the command takes at most, in seconds, and the part of it that printing and the end of the process take.
+LIMIT_S: Final = 5.0
+END_S: Final = 0.4
+#: How long the agent may take at least, in seconds, however late the command began.
+AGENT_LEAST_S: Final = 3.0
 #: An agent that does not say what it is within this is stuck.
 FROZEN_S: Final = 3.0
 #: An agent runs late if `SLOW_ANSWERS` of `ANSWERS` answers take longer than this, in seconds.
@@ -26,7 +30,8 @@ SLOW_ANSWERS: Final = 2
 ANSWERS: Final = 3
 #: Where an agent has not answered a small request after so long, in seconds, a target is looked at from here too.
 STUCK_S: Final = 0.8
-#: How long that takes at most, in seconds.
+#: How long that takes at least and at most, in seconds.
+TARGET_LEAST_S: Final = 2.6
 TARGET_S: Final = 3.2
 _MARKS: Final = {"pass": "✓", "warn": "!", "fail": "✗"}
 
@@ -64,33 +69,64 @@ def doctor(given: Invocation) -> int:
 
 def examine(given: Invocation, target: str) -> list[dict[str, Any]]:
     """All findings, as JSON shows them."""
-    began_s = _now_s()
+    began_s, deadline = _now_s(), Deadline(LIMIT_S - END_S)
     client = given.client
-    with ThreadPoolExecutor(max_workers=ANSWERS + 1) as threads:
-        asked = threads.submit(lambda: client.doctor(target, AGENT_S))
-        times = [threads.submit(_answer_time_s, given) for _ in range(1 if target else ANSWERS)]
-        from_here: list[Finding] = []
-        if target and not wait(times, timeout=STUCK_S).done:  # it may never answer: look meanwhile
-            from_here = _target_from_here(target)
-        try:
-            found = asked.result()
-        except ClientError as error:
-            findings = _without_agent(given, error, _now_s() - began_s)
-            if target:
-                findings += from_here or _target_from_here(target)
-            return [finding.to_json() for finding in findings]
-        took_s = [each.result() for each in times]
-    if target:
-        return found
-    if sum(each > SLOW_S for each in took_s) >= SLOW_ANSWERS and not any(f["cause"] == Cause.SELF_SLOW for f in found):
-        text = f"The agent answers late: {', '.join(f'{each:.2f} s' for each in took_s)}."
-        fix = "give this host more CPU and memory, or find what takes them (top, vmstat)"
-        found.insert(0, Finding("answer", "warn", Cause.SELF_SLOW, text, fix).to_json())
-    return found
+    agent_s = deadline.left_s(AGENT_LEAST_S)
+    asked = in_thread(lambda: client.doctor(target, agent_s))
+    times = [in_thread(lambda: _small_request(given)) for _ in range(1 if target else ANSWERS)]
+    from_here: list[Finding] = []
+    if target and not wait(times, timeout=STUCK_S).done:  # it may never answer: look meanwhile
+        from_here = _target_from_here(target, deadline)
+    try:
+        found = _found_by_agent(asked, times, began_s, deadline)
+    except (ClientError, TimeoutError) as error:
+        wait(times, timeout=max(0.0, began_s + FROZEN_S + 0.3 - _now_s()))  # whether a connection opens
+        findings = _without_agent(given, error, _now_s() - began_s, times)
+        if target and not any(finding.check == f"join {target}" for finding in findings):
+            findings += from_here or _target_from_here(target, deadline)
+        return [finding.to_json() for finding in findings]
+    return found if target else [*_late_answers(found, times), *found]
 
 
-def _answer_time_s(given: Invocation) -> float:
-    """Seconds until the agent answers a small request; infinite for no answer."""
+def _found_by_agent(
+    asked: "Future[list[dict[str, Any]]]", times: "list[Future[_Small]]", began_s: float, deadline: Deadline
+) -> list[dict[str, Any]]:
+    """The agent's findings. Raises `ClientError`, and `TimeoutError` if it is stuck or they do not come in time."""
+    try:
+        return asked.result(max(0.1, began_s + FROZEN_S + 0.1 - _now_s()))
+    except TimeoutError:
+        if not any(map(_has_answered, times)):
+            raise
+    return asked.result(deadline.left_s(0.1))
+
+
+def _has_answered(request: "Future[_Small]") -> bool:
+    return request.done() and request.result().took_s < float("inf")
+
+
+def _has_opened(request: "Future[_Small]") -> bool:
+    """Whether there was a connection. A request that has not ended reads an answer that does not end."""
+    return not request.done() or request.result().opened
+
+
+def _late_answers(found: list[dict[str, Any]], times: "list[Future[_Small]]") -> list[dict[str, Any]]:
+    """A finding if small requests are answered late, and the agent has not said so itself."""
+    took_s = [each.result().took_s if each.done() else float("inf") for each in times]
+    if sum(each > SLOW_S for each in took_s) < SLOW_ANSWERS or any(f["cause"] == Cause.SELF_SLOW for f in found):
+        return []
+    shown = ", ".join(f"{each:.2f} s" if each < FROZEN_S else f"not in {FROZEN_S:g} s" for each in took_s)
+    fix = "give this host more CPU and memory, or find what takes them (top, vmstat)"
+    return [Finding("answer", "warn", Cause.SELF_SLOW, f"The agent answers late: {shown}.", fix).to_json()]
+
+
+class _Small(NamedTuple):
+    """A small request: seconds until it was answered, infinite for no answer, and whether a connection opened."""
+
+    took_s: float
+    opened: bool
+
+
+def _small_request(given: Invocation) -> _Small:
     from consulpy.client import Client
 
     began_s = _now_s()
@@ -99,36 +135,48 @@ def _answer_time_s(given: Invocation) -> float:
         Client(settings).get("/v1/agent/version")
     except AnswerError:
         pass
+    except NoAgent as error:
+        return _Small(float("inf"), error.opened)
     except ClientError:
-        return float("inf")
-    return _now_s() - began_s
+        return _Small(float("inf"), True)
+    return _Small(_now_s() - began_s, True)
 
 
-def _target_from_here(target: str) -> list[Finding]:
+def _target_from_here(target: str, deadline: Deadline) -> list[Finding]:
     """What this process sees of an address to join."""
     from consulpy.cli.doctor.target import target_findings
 
-    return target_findings(target, TARGET_S)
+    return target_findings(target, min(deadline.left_s(TARGET_LEAST_S), TARGET_S))
 
 
-def _without_agent(given: Invocation, error: ClientError, took_s: float) -> list[Finding]:
+def _without_agent(given: Invocation, error: Exception, took_s: float, times: "list[Future[_Small]]") -> list[Finding]:
     """No findings of an agent: what can be seen from here."""
     settings: ClientSettings = given.client.settings
     if isinstance(error, AnswerError):
-        findings = _of_error(given, error)
-    elif isinstance(error, NoAgent) and error.refused:
-        findings = agent_down_findings(settings)
-    elif took_s >= FROZEN_S:
-        text = f"The agent's HTTP port {settings.address} opens, and nothing was answered within {FROZEN_S:g} s."
-        fix = f"look at the process that listens at {settings.address}: stopped (SIGCONT), swapping, or stuck"
-        findings = [Finding("agent", "fail", Cause.AGENT_FROZEN, text, fix)]
-    else:
-        findings = agent_down_findings(settings, str(error))
-    return findings
+        return _of_error(given, error)
+    if isinstance(error, NoAgent) and error.refused:
+        return agent_down_findings(settings)
+    opens = any(map(_has_opened, times))
+    if not opens and not listens_here(settings.address):
+        return agent_down_findings(settings, str(error) or "no connection opens")
+    if took_s < FROZEN_S:
+        return agent_down_findings(settings, str(error))
+    if any(map(_has_answered, times)):
+        text = f"The agent at {settings.address} answers, and its checks did not end in time."
+        fix = "run consulpy doctor again; look at the host's load (top)"
+        return [Finding("agent", "warn", Cause.UNKNOWN, text, fix)]
+    how = "opens, and nothing was answered" if opens else "is held by a program, and no connection opened"
+    text = f"The agent's HTTP port {settings.address} {how} within {FROZEN_S:g} s."
+    fix = f"look at the process that listens at {settings.address}: stopped (SIGCONT), swapping, or stuck"
+    return [Finding("agent", "fail", Cause.AGENT_FROZEN, text, fix)]
 
 
 def _of_error(given: Invocation, error: AnswerError) -> list[Finding]:
     settings: ClientSettings = given.client.settings
+    target = given.values["target"]
+    if error.status == 301 and target:  # a path with .. or // in it
+        text, fix = f"{target} is no address.", "write host, host:port or [IPv6]:port"
+        return [Finding(f"join {target}", "fail", Cause.NAME_UNRESOLVED, text, fix)]
     if error.status == 403:
         text = f"The agent at {settings.address} refuses to be examined: {error.text}."
         return [

@@ -35,6 +35,13 @@ def agent_down_findings(settings: ClientSettings, why: str = "") -> list[Finding
     return [Finding("agent", "fail", Cause.AGENT_DOWN, text, fix), *_ports(), *_addresses()]
 
 
+def listens_here(address: str) -> bool:
+    """Whether `address`, HOST:PORT, is of this host's loopback and a program listens at the port."""
+    host, _, port = address.rpartition(":")
+    is_loopback = host.strip("[]") in ("localhost", "::1") or host.startswith("127.")
+    return is_loopback and port.isdecimal() and any(_inodes(int(port), socket.SOCK_STREAM))
+
+
 def _ports() -> Iterator[Finding]:
     taken = [(port, kind) for port, kinds in PORTS.items() for kind in kinds if _is_taken(port, kind)]
     if not taken:

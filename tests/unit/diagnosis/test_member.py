@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from consulpy.diagnosis.causes import Cause
+from consulpy.diagnosis.causes import FINE, Cause
 from consulpy.memberlist.evidence import TcpResult
 from tests.harness.effort import cases
 from tests.harness.faults import Pool, Way
@@ -66,6 +66,25 @@ def rename(pool: Pool) -> None:
     pool.join("bee", A)
 
 
+def rename_alone(pool: Pool) -> None:
+    """Another agent, which has joined nobody, has the address of b."""
+    pool.crash("b")
+    del pool.network.tcp["", B]
+    pool.network.ways.append(Way("", B))
+    pool.add("bee", B)
+
+
+def close_connections(pool: Pool) -> None:
+    """Some program has the port."""
+    pool.crash("b", TcpResult.CLOSED)
+
+
+def filter_input(pool: Pool) -> None:
+    """The host of b drops what comes in at the port, and lets out what b sends."""
+    pool.network.ways.append(Way("", B))
+    pool.network.tcp["", B] = TcpResult.NOT_OPENED
+
+
 def leave(pool: Pool) -> None:
     pool.serfs["b"].leave(lambda: None)
 
@@ -120,7 +139,10 @@ FAULTS: list[tuple[Callable[[Pool], None], Cause]] = [
     (block_tcp, Cause.TCP_BLOCKED),
     (refuse_tcp, Cause.TCP_BLOCKED),
     (block_path, Cause.PATH_BLOCKED),
+    (filter_input, Cause.UNREACHABLE),
+    (close_connections, Cause.UNKNOWN),
     (rename, Cause.RENAMED),
+    (rename_alone, Cause.RENAMED),
     (leave, Cause.LEFT),
     (force_leave, Cause.FORCE_LEFT),
     (force_leave_and_prune, Cause.FORCE_LEFT),
@@ -139,6 +161,7 @@ def test_the_cause_is_named(fault: Callable[[Pool], None], cause: Cause, after_s
     assert verdict.cause is cause, verdict
     assert verdict.text
     assert verdict.evidence or cause in (Cause.HEALTHY, Cause.LEFT)
+    assert verdict.fix or cause in FINE
 
 
 @pytest.mark.parametrize(("fault", "cause"), FAULTS, ids=lambda each: getattr(each, "__name__", ""))

@@ -125,6 +125,15 @@ def test_what_sends_back_our_own_state_is_no_agent() -> None:
     assert "8301" in verdict.fix
 
 
+def test_the_advice_for_another_program_at_the_gossip_port_is_not_to_join_that_port() -> None:
+    pool = Pool()
+    ending(TcpResult.CLOSED)(pool)
+    verdict = pool.target(X)
+    assert verdict.cause is Cause.NOT_GOSSIP
+    assert f"{X}:8301 instead" not in verdict.fix
+    assert f"instead: {X}:8301" not in verdict.fix
+
+
 def test_a_member_is_no_fault() -> None:
     pool = Pool()
     for name in ("a", "b", "c"):
