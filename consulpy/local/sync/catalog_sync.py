@@ -180,7 +180,8 @@ class CatalogSync:
             raise
         except RPCError as error:
             if is_refusal(str(error)):
-                _log.warn("anti-entropy: {error}", error=str(error))
+                blocked = ", ".join(map(_named, sent)) or "node info"
+                _log.warn("anti-entropy: {what} is blocked by ACLs: {error}", what=blocked, error=str(error))
                 for entry in sent:
                     entry.in_sync = True
             elif "No cluster leader" in str(error) or len(refused) >= REFUSED_MAX:
@@ -270,6 +271,10 @@ def is_refusal(text: str) -> bool:
 async def _one_by_one(changes: Iterator[Coroutine[Any, Any, None]]) -> None:
     for change in changes:
         await change
+
+
+def _named(entry: ServiceState | CheckState) -> str:
+    return f"check {entry.check.check_id}" if isinstance(entry, CheckState) else f"service {entry.service.id}"
 
 
 def _content(entry: Any) -> Any:

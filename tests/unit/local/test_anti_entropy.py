@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from consulpy.errors import NoServers, RPCError
 from consulpy.local.sync.anti_entropy import PARTIAL_BURST, PARTIAL_INTERVAL_S, AntiEntropy, scale
@@ -320,6 +321,19 @@ def test_a_denied_write_is_not_retried_before_the_next_full_sync() -> None:
     agent.catalog.calls.clear()
     agent.clock.advance(30)
     assert agent.catalog.calls == []
+
+
+def test_the_log_names_what_was_denied() -> None:
+    agent = Agent().start()
+    agent.catalog.refuse = lambda *_: RPCError("rpc error making call: Permission denied")
+    agent.service("web")
+    agent.check("disk")
+    with capturedLogs() as events:
+        agent.settle()
+    assert [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn] == [
+        "anti-entropy: service web is blocked by ACLs: rpc error making call: Permission denied",
+        "anti-entropy: check disk is blocked by ACLs: rpc error making call: Permission denied",
+    ]
 
 
 def test_a_call_without_reply_times_out() -> None:
