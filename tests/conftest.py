@@ -1,4 +1,5 @@
-"""What all tests share: networks of their own, how much is tried, and that tests without their programs are skipped."""
+"""What all tests share: networks of their own, how much is tried, that tests without their programs are skipped, and
+that the end of a run says what it left out."""
 
 import ctypes
 import gc
@@ -6,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -16,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from tests.harness.effort import cases
+from tests.harness.effort import FRACTION, FULL, HOW, cases, named_files, short_run
 
 VECTORS = Path(__file__).parent / "vectors"
 _CLONE_NEWNET = 0x40000000  # linux/sched.h; os.unshare came with Python 3.12
@@ -58,11 +60,19 @@ def _own_network() -> str:
 
 
 _no_namespaces = ""
+#: How many tests the short run leaves out, by reason.
+_LEFT_OUT: pytest.StashKey[Counter[str]] = pytest.StashKey()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     global _no_namespaces
     _no_namespaces = _own_network()
+    config.stash[_LEFT_OUT] = Counter()
+    gc.disable()  # until all is collected
+
+
+def pytest_report_header() -> str:
+    return "all cases" if FULL else f"short run: without long tests, one in {FRACTION} of many cases; {HOW}"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -109,6 +119,7 @@ def pytest_collection_finish() -> None:
     """What was collected stays: the garbage collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -123,6 +134,44 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = f"skipped, but everything must run here: {report.longrepr}"
 
 
+def _shorten(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the short run does not try. A run that selects tests by an expression names them all."""
+    if config.option.keyword or config.option.markexpr:
+        return
+    named = named_files(config.args, config.invocation_params.dir)
+    is_named = cache(lambda path: path.resolve() in named)
+    chosen, left_out = short_run(items, lambda item: is_named(item.path))
+    config.stash[_LEFT_OUT] = left_out
+    items[:] = chosen
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells what it left out, which is the same in each."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(session.config.stash[_LEFT_OUT])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[_LEFT_OUT].update(
+        Counter(getattr(node, "workeroutput", {}).get("left_out", {})) - node.config.stash[_LEFT_OUT]
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What was not run and why, a line for each reason."""
+    skipped = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+        if isinstance(report.longrepr, tuple)
+    )
+    if not skipped and not config.stash[_LEFT_OUT]:
+        return
+    terminalreporter.section("not run", "=")
+    for reason, number in [*skipped.most_common(), *config.stash[_LEFT_OUT].most_common()]:
+        terminalreporter.line(f"{number:5}  {reason}")
+
+
 #: Folders whose files take longest, longest first: started first, they do not run alone at the end.
 _LONG = (
     *(f"system/{name}" for name in ("consistency", "scenarios", "conformance", "diagnosis", "testing", "ui")),
@@ -131,8 +180,10 @@ _LONG = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests marked `peers` need the real programs, tests marked `netns` namespaces, `programs(NAME...)` those."""
+    if not FULL:
+        _shorten(config, items)
     places = {folder: place for place, folder in enumerate(_LONG)}
     here = Path(__file__).parent
 

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from consulpy.http.connection.limits import IDLE_TIMEOUT_S
 from consulpy.http.connection.transport import EagerTransport
 from consulpy.tls.try_write import try_write
+from tests.harness.effort import some
 from tests.harness.http import HttpHarness, InMemoryClient
 from tests.unit.http.test_fast_path import DATE, requests_of_cases
 
@@ -230,7 +231,7 @@ def test_the_answers_are_the_same_to_those_whose_request_was_here_before() -> No
     """For each request of the conformance cases, on connections that stay and on such that close."""
     harnesses = HttpHarness(connections_per_client=0), HttpHarness(connections_per_client=0)
     address = InMemoryClient.address
-    for request in filter(lambda each: len(each) < EagerTransport.bufferSize, requests_of_cases()):
+    for request in some([each for each in requests_of_cases() if len(each) < EagerTransport.bufferSize]):
         for close in (b"", b"Connection: close\r\n"):
             data = request.replace(b"\r\n", b"\r\n" + close, 1)
             later = InMemoryClient(harnesses[0])

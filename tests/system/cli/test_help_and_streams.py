@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from consulpy.cli.command import COMMANDS, GROUPS
 from consulpy.cli.loader import load_all
 from consulpy.cli.main import main
+from tests.harness.effort import some
 from tests.peers.cli import ROOT, environment
 
 load_all()
@@ -42,10 +44,11 @@ def test_output_that_cannot_be_written_is_an_error_of_one_line(
     assert len(errors.splitlines()) <= 1
 
 
-@pytest.mark.parametrize(
-    "redirection", [">&-", "2>&-", ">&- 2>&- <&-", "> /dev/full", "> /dev/full 2>&1", "2> /dev/full"]
-)
-@pytest.mark.parametrize("words", ["version", "--help", "help", "kv get -h", "members", "nonsense", "kv put x -"])
+WORDS = ("version", "--help", "help", "kv get -h", "members", "nonsense", "kv put x -")
+REDIRECTIONS = (">&-", "2>&-", ">&- 2>&- <&-", "> /dev/full", "> /dev/full 2>&1", "2> /dev/full")
+
+
+@pytest.mark.parametrize(("words", "redirection"), some([*product(WORDS, REDIRECTIONS)]))
 def test_no_redirection_brings_a_traceback(words: str, redirection: str) -> None:
     done = subprocess.run(
         ["sh", "-c", f'"{sys.executable}" -m consulpy {words} {redirection}'],

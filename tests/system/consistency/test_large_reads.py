@@ -10,8 +10,9 @@ import zlib
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from consulpy.memberlist.messages import Ping
-from tests.harness.effort import thorough
 from tests.peers.programs import ask, eventually, hosts
 
 OURS = "127.76.0.4"
@@ -73,7 +74,7 @@ def read(sizes: list[int]) -> None:
     sizes.append(size)
 
 
-@thorough
+@pytest.mark.long
 def test_gossip_is_answered_while_six_clients_read_fifty_megabytes_compressed(tmp_path: Path) -> None:
     with hosts(tmp_path, None) as (host,):
         flags = ["-node", "a", "-bind", OURS, "-client", OURS, "-data-dir", "data", "-server", "-bootstrap-expect", "1"]

@@ -54,6 +54,7 @@ def metrics(address: str) -> set[str]:
     return {each["Name"] for kind in ("Gauges", "Counters", "Samples") for each in found[kind]}
 
 
+@pytest.mark.long
 def test_each_metric_to_alert_on_exists(tmp_path: Path) -> None:
     """Two servers and a client; one server is killed, so that what only trouble counts is counted."""
     one, two, three = "127.0.63.1", "127.0.63.2", "127.0.63.3"

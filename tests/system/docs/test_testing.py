@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from consulpy.testing import pytest_plugin
-from tests.harness.effort import thorough
 from tests.peers.programs import ROOT, environment
 
 PAGE = (ROOT / "docs" / "testing.md").read_text()
@@ -38,7 +37,7 @@ def test_a_program_of_the_page_runs(program: str, printed: list[str], tmp_path: 
     assert done.stdout.split("\n") == [*printed, ""], done.stderr
 
 
-@thorough
+@pytest.mark.long
 def test_the_test_file_of_the_page_passes(tmp_path: Path) -> None:
     (text,) = TEST_FILES
     (tmp_path / "test_mine.py").write_text(text)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.effort import cases
 from tests.peers.programs import ask, eventually, hosts, members
 
 ONE, TWO = "127.46.0.1", "127.46.0.2"
@@ -62,10 +61,11 @@ def waited_s(wait_s: int) -> float:
     return time.monotonic() - began_s
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed (Debian package faketime)")
 @pytest.mark.parametrize(
     ("way", "by_s"),
-    [("consulpy agent", -HOUR_S), ("consulpy agent", HOUR_S), ("twistd -n --pidfile= consulpy", -HOUR_S)][: cases(3)],
+    [("consulpy agent", -HOUR_S), ("consulpy agent", HOUR_S), ("twistd -n --pidfile= consulpy", -HOUR_S)],
 )
 def test_no_timer_follows_the_wall_clock(tmp_path: Path, way: str, by_s: int) -> None:
     offset = tmp_path / "offset"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.effort import FULL
 from tests.peers.programs import Host, eventually, hosts
 
 pytestmark = pytest.mark.netns
@@ -72,7 +71,8 @@ def status_line(host: Host, name: str) -> str:
     return next(line for line in answer.splitlines() if "status:" in line)
 
 
-@pytest.mark.parametrize("way", STARTS if FULL else ["twistd"])
+@pytest.mark.parametrize("way", STARTS)
+@pytest.mark.long
 def test_the_consul_cluster_page(two_hosts: tuple[Host, Host], way: str) -> None:
     """Every line of the walkthrough in README.md; `consulpy agent` passes it in docs/test_readme.py too."""
     one, two = two_hosts

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.effort import thorough
 from tests.peers.programs import environment
 
 #: How many test files two processes share.
@@ -45,7 +44,7 @@ def test_a_file_passes_with_agents_in_process(user: Path) -> None:
     assert counts(done) == {"passed": 18}, done.stdout
 
 
-@thorough
+@pytest.mark.long
 def test_it_passes_with_consulpy_as_a_program(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
     done = run(user, "--consul=process", "-rs")
@@ -61,6 +60,7 @@ def test_it_passes_with_real_consul(user: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["consulpy", pytest.param("consul", marks=pytest.mark.peers)])
+@pytest.mark.long
 def test_an_agent_that_runs_keeps_all_that_is_not_the_tests(user: Path, kind: str) -> None:
     """What needs an agent of its own is skipped, with the reason."""
     from consulpy.testing.members import AgentProcess, consulpy_command
@@ -104,6 +104,7 @@ def test_it():
     assert counts(done) == {"passed": 1}, done.stdout
 
 
+@pytest.mark.long
 def test_the_report_of_a_failed_test_has_the_log_and_why(user: Path) -> None:
     (user / "test_bad.py").write_text("""
 def test_log(consul):
@@ -171,7 +172,7 @@ def test_five(consul_cluster): consul_cluster(servers=1, clients="2")
     assert "no fewer than 0 clients, not 1 and '2'" in done.stdout
 
 
-@thorough
+@pytest.mark.long
 def test_with_xdist(user: Path) -> None:
     for number in range(FILES):
         (user / f"test_{number}.py").write_text(MINE.partition("@pytest.mark.consul(datacenter")[0])
@@ -180,6 +181,7 @@ def test_with_xdist(user: Path) -> None:
     assert counts(done) == {"passed": 7 * FILES}, done.stdout
 
 
+@pytest.mark.long
 def test_with_pytest_asyncio(user: Path) -> None:
     (user / "test_it.py").write_text("""
 import asyncio, json, urllib.request, pytest
@@ -220,7 +222,8 @@ async def test_a_block():
         assert counts(done) == {"passed": 4}, done.stdout
 
 
-@pytest.mark.parametrize("reactor", ["default", pytest.param("asyncio", marks=thorough)])
+@pytest.mark.parametrize("reactor", ["default", "asyncio"])
+@pytest.mark.long
 def test_with_pytest_twisted(user: Path, reactor: str) -> None:
     """Its reactor is the agents' too; it starts late."""
     (user / "test_it.py").write_text("""
@@ -285,6 +288,7 @@ def test_there_is_one_reactor_only():
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) drops what root may")
+@pytest.mark.long
 def test_without_root(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
     without = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")

@@ -5,6 +5,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from tests.peers.programs import environment
 
 #: What every program begins with.
@@ -30,6 +32,7 @@ def run(program: str, directory: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", ""), done.stderr
 
 
+@pytest.mark.long
 def test_with_access_control_the_tests_own_requests_may_do_everything(tmp_path: Path) -> None:
     run(
         """
@@ -99,6 +102,7 @@ def test_plain_code_has_a_whole_consul(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_keys_are_a_mapping(tmp_path: Path) -> None:
     run(
         """
@@ -184,6 +188,7 @@ def test_a_reset_agent_is_as_new(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_tokens_are_reset_too(tmp_path: Path) -> None:
     run(
         """
@@ -204,6 +209,7 @@ def test_tokens_are_reset_too(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_several_agents_are_open_at_once_and_share_nothing(tmp_path: Path) -> None:
     run(
         """
@@ -220,6 +226,7 @@ def test_several_agents_are_open_at_once_and_share_nothing(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.long
 def test_nothing_of_the_program_is_touched(tmp_path: Path) -> None:
     """No reactor is chosen, no signal, environment, collector or observer changed; a program's own reactor may come."""
     run(
@@ -247,6 +254,7 @@ def test_nothing_of_the_program_is_touched(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_it_works_in_any_thread_and_after_a_fork(tmp_path: Path) -> None:
     run(
         """
@@ -311,6 +319,7 @@ def test_coroutines_of_asyncio(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_programs_own_reactor_is_used_if_it_runs(tmp_path: Path) -> None:
     run(
         """
@@ -344,6 +353,7 @@ def test_the_programs_own_reactor_is_used_if_it_runs(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_trial_and_unittest(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(
         _BEGIN
@@ -380,6 +390,7 @@ def test_trial_and_unittest(tmp_path: Path) -> None:
     assert "successes=4" in done.stdout
 
 
+@pytest.mark.long
 def test_a_program_that_stops_its_clocks_does_not_stop_the_agent(tmp_path: Path) -> None:
     """As freezegun does: the functions of `time` are replaced, also where modules hold them by name."""
     run(

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
     from tests.peers.browser import Visitor
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a browser are long: a view costs as much as a hundred other tests."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.long)
+
+
 #: Seconds for a cluster to come up; on a machine that runs other tests too.
 START_S = 120.0
 PAGE = ROOT / "consulpy" / "ui" / "static"

@@ -109,7 +109,6 @@ def without_collector() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
-    gc.unfreeze()
 
 
 KINDS = {

@@ -29,7 +29,10 @@ def test_the_modules_do_what_their_tests_say() -> None:
     assert re.search(r"^# pass [1-9]", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.skipif(not TSC.exists(), reason="TypeScript is not installed: tests/peers/tools installs it")
+@pytest.mark.skipif(
+    shutil.which("node") is None or not TSC.exists(),
+    reason="node or TypeScript is not installed: tests/peers/tools installs them",
+)
 def test_the_types_that_comments_name_are_those_that_are_used() -> None:
     done = subprocess.run(["node", TSC, *CHECK, *OURS], capture_output=True, text=True, cwd=ASSETS, timeout=120)
     lines = [line for line in done.stdout.splitlines() if not line.startswith((" ", "vendor/"))]
