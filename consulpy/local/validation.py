@@ -11,10 +11,9 @@ from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
 from consulpy.structs.metadata import metadata_error
-from consulpy.structs.service import Weights
+from consulpy.structs.service import WEIGHT_MAX, Weights
 
 STATUSES: Final = (PASSING, WARNING, CRITICAL)
-_WEIGHT_MAX: Final = 65535
 
 
 def check_identity(definition: ServiceDefinition) -> None:
@@ -97,8 +96,8 @@ def check_weights(weights: Weights) -> None:
         raise BadRequest("Invalid Weights: Passing must be greater than 0")
     if weights.warning < 0:
         raise BadRequest("Invalid Weights: Warning must be greater or equal than 0")
-    if weights.passing > _WEIGHT_MAX or weights.warning > _WEIGHT_MAX:
-        raise BadRequest(f"Invalid Weights: DNS Weight must be between 0 and {_WEIGHT_MAX}")
+    if weights.passing > WEIGHT_MAX or weights.warning > WEIGHT_MAX:
+        raise BadRequest(f"Invalid Weights: DNS Weight must be between 0 and {WEIGHT_MAX}")
 
 
 def _is_any(address: str) -> bool:

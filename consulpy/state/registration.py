@@ -5,6 +5,7 @@ with an old result and an old index: when a service id changes its service name,
 services. Here the losing service's index is set too.
 """
 
+import dataclasses
 from collections.abc import Hashable
 
 from consulpy.errors import RPCError
@@ -13,6 +14,7 @@ from consulpy.state.indexes import CHECKS, EXTINCTION, NODES, SERVICES, connect_
 from consulpy.state.session_lifecycle import end_sessions_of_check, end_sessions_of_node
 from consulpy.state.store import Change
 from consulpy.structs.check import CRITICAL, PASSING, SERF_HEALTH, HealthCheck
+from consulpy.structs.metadata import metadata_error
 from consulpy.structs.requests import DeregisterRequest, RegisterRequest
 from consulpy.structs.service import NodeService, Weights
 
@@ -22,6 +24,9 @@ def register(change: Change, request: RegisterRequest) -> None:
     if not (request.skip_node_update and change.store.catalog.has_node(request.node)):
         put_node(change, request)
     if request.service is not None:
+        fault = service_fault(request.node, request.service)
+        if fault:
+            raise RPCError(f"failed inserting service: {fault}")
         put_service(change, request.node, request.service)
     for check in (request.checks or []) + ([request.check] if request.check is not None else []):
         if check.node != request.node:
@@ -104,8 +109,18 @@ def remove_node(change: Change, node: str) -> None:
 # Services
 
 
+def service_fault(node: str, service: NodeService) -> str:
+    """Why a service cannot be written, "" if it can.
+
+    Real servers find it when they apply the command, which is in the log by then: a server of ours that follows one
+    must refuse the same commands.
+    """
+    fault = metadata_error(service.meta) if service.meta else ""
+    return f"Invalid Service Meta for node {node} and serviceID {service.id}: {fault}" if fault else ""
+
+
 def put_service(change: Change, node: str, service: NodeService) -> None:
-    """Write a service of an existing node. Raises `RPCError`."""
+    """Write a service of an existing node; weights out of range are 1, as on real servers. Raises `RPCError`."""
     catalog = change.store.catalog
     if not service.id:
         raise RPCError("failed inserting service: failed inserting service: object missing primary index")
@@ -113,7 +128,8 @@ def put_service(change: Change, node: str, service: NodeService) -> None:
     old_row = catalog.services_table.get(*key)
     old = old_row.service if old_row is not None else None
     new = service.copied()
-    new.weights = service.weights or Weights()
+    weights = service.weights
+    new.weights = weights if weights is not None and weights.is_valid else Weights()
     new.locally_registered_as_sidecar = False  # neither stored nor compared by Consul
     new.create_index = old.create_index if old is not None else change.index
     new.modify_index = old.modify_index if old is not None else change.index
@@ -196,6 +212,9 @@ def put_check(change: Change, check: HealthCheck) -> None:
     if new.status == CRITICAL:
         end_sessions_of_check(change, check.node, check.check_id)
     if new == old:
+        return
+    if old is not None and new.type != old.type and new == dataclasses.replace(old, type=new.type):
+        change.put(catalog.checks_table, key, new)  # Consul does not compare types: no index changes
         return
     new.modify_index = change.index
     change.put(catalog.checks_table, key, new)

@@ -260,6 +260,9 @@ def _on_service(change: Change, operation: ServiceOp) -> list[TxnResult]:
     def put() -> None:
         if not catalog.has_node(node):
             raise RPCError("Missing node registration")
+        fault = registration.service_fault(node, service)
+        if fault:
+            raise RPCError(fault)
         registration.put_service(change, node, service)
 
     shown = _catalog_verb(

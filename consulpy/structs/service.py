@@ -19,12 +19,21 @@ class ServiceAddress(Record):
     port: int = 0
 
 
+#: The largest weight of an SRV record.
+WEIGHT_MAX: Final = 65535
+
+
 @dataclass(slots=True)
 class Weights(Record):
     """Weights of a service instance in SRV answers while passing, and while warning."""
 
     passing: int = 1
     warning: int = 1
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether both are in the range that DNS has."""
+        return 1 <= self.passing <= WEIGHT_MAX and 0 <= self.warning <= WEIGHT_MAX
 
 
 @dataclass(slots=True)

@@ -10,13 +10,10 @@ from typing import Final
 from consulpy.errors import RPCError
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.check import CheckDefinition, HealthCheck
-from consulpy.structs.metadata import metadata_error
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.service import NodeService
 
 _UUID_SHAPE: Final = re.compile(r".{8}-.{4}-.{4}-.{4}-.{12}", re.DOTALL)
-#: The range of a weight in DNS.
-_WEIGHT_MAX: Final = 65535
 _ANY_ADDRESSES: Final = ("0.0.0.0", "::", "[::]")
 
 
@@ -38,7 +35,7 @@ def checked_registration(request: RegisterRequest) -> RegisterRequest:
     checks = [*(request.checks or []), *([request.check] if request.check is not None else [])]
     checked = request.copied()
     if request.service is not None:
-        checked.service = _checked_with_meta(request.service, request.node)
+        checked.service = checked_service(request.service)
     checked.check = None
     checked.checks = [_filled_check(check, request.node) for check in checks] or None
     return checked
@@ -73,27 +70,7 @@ def checked_service(service: NodeService) -> NodeService:
         raise RPCError(format_errors(faults))
     if service.address in _ANY_ADDRESSES:
         raise RPCError("Invalid service address")
-    weights = service.weights
-    if weights and not (1 <= weights.passing <= _WEIGHT_MAX and 0 <= weights.warning <= _WEIGHT_MAX):
-        service = dataclasses.replace(service, weights=None)  # default: 1
     return service
-
-
-def _checked_with_meta(service: NodeService, node: str) -> NodeService:
-    checked = checked_service(service)
-    fault = meta_fault(checked, node)
-    if fault:
-        raise RPCError(f"failed inserting service: {fault}")
-    return checked
-
-
-def meta_fault(service: NodeService, node: str) -> str:
-    """The error in a service's metadata, or "".
-
-    Real servers check this when they apply the command; here before, so that replaying a log is deterministic.
-    """
-    fault = metadata_error(service.meta or {})
-    return f"Invalid Service Meta for node {node} and serviceID {service.id}: {fault}" if fault else ""
 
 
 def _faults(service: NodeService) -> list[str]:

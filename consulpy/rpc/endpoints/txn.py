@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
 from consulpy.filter.literals import quoted
-from consulpy.rpc.endpoints._registration_checks import checked_node, checked_service, meta_fault
+from consulpy.rpc.endpoints._registration_checks import checked_node, checked_service
 from consulpy.rpc.endpoints.kvs import may_apply
 from consulpy.rpc.methods import write
 from consulpy.state.commands import Txn
 from consulpy.state.txn import read
-from consulpy.structs.kv import CAS, GET, GET_OR_EMPTY, GET_TREE, SET
+from consulpy.structs.kv import GET, GET_OR_EMPTY, GET_TREE
 from consulpy.structs.txn import KVOp, TxnError, TxnOp, TxnReadReply, TxnReadRequest, TxnReply, TxnRequest
 
 if TYPE_CHECKING:
@@ -70,9 +70,6 @@ def _filled(server: "Server", operation: TxnOp) -> TxnOp:
         checked_node(operation.node.node.node, operation.node.node.id)
     elif operation.service is not None and operation.service.verb != GET:
         service = checked_service(operation.service.service)
-        fault = meta_fault(service, operation.service.node) if operation.service.verb in (SET, CAS) else ""
-        if fault:
-            raise RPCError(fault)
         return dataclasses.replace(operation, service=dataclasses.replace(operation.service, service=service))
     elif operation.check is not None:
         check = operation.check.check
