@@ -82,6 +82,19 @@ def test_what_was_typed_survives_an_agent_that_stops_answering(see: Visitor, clu
     expect(page.get_by_role("status").first).to_contain_text("was saved")
 
 
+@pytest.mark.parametrize("lost", ["**/assets/**", "**/assets/**/app.js"])
+def test_a_page_that_cannot_be_loaded_says_so(see: Visitor, lost: str) -> None:
+    """The agent ended after its first answer, or the browser cannot read the modules."""
+    see.allowed_statuses.add(0)
+    see.page.route(lost, lambda route: route.abort())
+    page = see.go("dc1/overview")
+    expect(page.get_by_text("the agent has stopped answering")).to_be_visible()
+    page.unroute(lost)
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    expect(page.get_by_text("the agent has stopped answering")).to_have_count(0)
+
+
 def test_a_hidden_tab_asks_nothing(see: Visitor) -> None:
     page = see.go("dc1/services")
     page.get_by_role("link", name="checkout").wait_for()

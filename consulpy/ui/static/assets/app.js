@@ -288,6 +288,8 @@ class App {
     const { view } = this;
     if (!view) return;
     document.title = [view.page.title(view.route), view.route.dc, 'consulpy'].filter(Boolean).join(' - ');
+    if (!this._isDrawn) this.root.replaceChildren(); // what index.html says while there is no page
+    this._isDrawn = true;
     render(frame(this), this.root);
     if (this._restore && document.documentElement.scrollHeight >= this._restore + innerHeight) {
       scrollTo(0, this._restore);

@@ -20,7 +20,7 @@ function output(view, check) {
     view.state[`whole ${check.CheckID}`] = true;
     view.draw();
   };
-  return html`<pre tabindex="0" aria-label=${`Output of ${visible(check.Name)}`}>${visibleLines(isCut ? text.slice(0, OUTPUT_MAX) : text)}</pre>
+  return html`<pre tabindex="0" role="group" aria-label=${`Output of ${visible(check.Name)}`}>${visibleLines(isCut ? text.slice(0, OUTPUT_MAX) : text)}</pre>
     <p class="row-of-buttons">
       <button type="button" @click=${() => copyText(view, text)}>Copy</button>
       ${isCut ? html`<button type="button" @click=${showAll}>Show all ${bytes(text.length)}</button> <span class="muted">the first ${bytes(OUTPUT_MAX)} are shown</span>` : nothing}

@@ -137,7 +137,7 @@ function log(view) {
       <button type="button" @click=${toggle}>${state.stream ? 'Pause' : 'Go on'}</button>
     </div>
     ${state.logError ? note(`The log has ended: ${visible(state.logError.message)}`) : nothing}
-    <pre class="log" tabindex="0" aria-label="Log">${lines.length ? visibleLines(lines.slice(-500).join('\n')) : 'Nothing was logged since this page was opened.'}</pre>`;
+    <pre class="log" tabindex="0" role="group" aria-label="Log">${lines.length ? visibleLines(lines.slice(-500).join('\n')) : 'Nothing was logged since this page was opened.'}</pre>`;
 }
 
 function configuration(view) {

@@ -151,7 +151,7 @@ function conflict(view) {
     <p>Nothing of yours is lost: it is in the field below${theirs ? ', and beside theirs here' : ''}.</p>
     ${
       theirs
-        ? html`<div class="pair"><div><h3>Mine</h3><pre tabindex="0">${visibleLines(state.draft)}</pre></div><div><h3>Theirs</h3><pre tabindex="0">${visibleLines(text)}</pre></div></div>`
+        ? html`<div class="pair"><div><h3>Mine</h3><pre tabindex="0" role="group" aria-label="Mine">${visibleLines(state.draft)}</pre></div><div><h3>Theirs</h3><pre tabindex="0" role="group" aria-label="Theirs">${visibleLines(text)}</pre></div></div>`
         : nothing
     }
     <p class="row-of-buttons">
