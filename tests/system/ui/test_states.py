@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
@@ -276,6 +276,44 @@ def test_a_node_that_fails_is_seen_without_a_reload(see: Visitor, cluster: Clust
     expect(see.go("dc1/services/checkout").get_by_role("row").filter(has_text="checkout-1")).to_contain_text("failed")
 
 
+def test_an_agent_that_began_after_a_failure_shows_it_all_the_same(browser: "Browser", cluster: Cluster) -> None:
+    """Its pool has never had the failed node (`c1`, of the test before); the servers' catalog has. It is a client."""
+    address = "127.74.1.9"
+    program = (
+        *OURS,
+        "agent",
+        "-node",
+        "late",
+        "-bind",
+        address,
+        "-client",
+        address,
+        "-ui",
+        "-retry-join",
+        "127.74.0.1",
+    )
+    cluster.host.start("late", *program, "-retry-interval", "1s", "-data-dir", str(cluster.host.directory / "late"))
+    http = f"{address}:8500"
+    eventually(lambda: ask(f"{http}/v1/health/node/c1")[0]["Status"] == "critical", "it asks the servers", START_S)
+    with visitor(browser, http) as see:
+        see.allowed_statuses |= {404, 500}  # no timeline of c1, no keyring at a client
+        page = see.go("dc1/overview")
+        failed = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="c1", exact=True))
+        expect(failed).to_contain_text("it failed before this agent began")
+        expect(page.get_by_text("1 node failed")).to_be_visible()
+        expect(see.go("dc1/nodes").get_by_role("row").filter(has_text="c1")).to_contain_text("failed")
+        expect(see.go("dc1/nodes/c1").get_by_text("It failed before this agent began")).to_be_visible()
+        page.route("**/v1/agent/self", lambda route: route.fulfill(json=encrypted(ask(f"{http}/v1/agent/self"))))
+        expect(see.go("dc1/servers").get_by_text("servers tell which keys are in use")).to_be_visible()
+        expect(page.get_by_text("This agent is no member of the WAN pool")).to_be_visible()
+
+
+def encrypted(described: Any) -> Any:
+    """An agent's description of itself, as where gossip is encrypted."""
+    described["Stats"]["serf_lan"]["encrypted"] = "true"
+    return described
+
+
 def test_settings_of_this_browser_hold_over_a_reload(see: Visitor) -> None:
     page = see.go("setting")
     page.get_by_role("combobox", name="Theme").select_option("dark")
@@ -316,6 +354,8 @@ def test_another_datacenter_and_another_content_path(browser: "Browser", tmp_pat
             page.get_by_role("link", name="far").click()
             expect(page.get_by_role("textbox", name="Value")).to_have_value("away")
             assert page.url == "http://127.94.0.1:8500/tools/ui/dc2/kv/far/edit"
+            page.get_by_text("The same on the command line").click()
+            expect(page.get_by_text("consulpy kv get -detailed -datacenter=dc2 far")).to_be_visible()
             page.get_by_role("link", name="Nodes").click()
             expect(page.get_by_text("This agent is in another datacenter")).to_be_visible()
             ask("127.94.0.2:8500/v1/catalog/register", "PUT", json.dumps(DEAD).encode())

@@ -45,6 +45,12 @@ test('catalog and pool that do not agree are told of; a member that left is no d
   assert.equal(of(rows, 'gone').disagreement, '');
 });
 
+test('what failed before this agent began is not in its pool, and has failed', () => {
+  const rows = merge([node('old', 'critical'), node('ill', 'passing', 'critical')], [member('a', 1)]);
+  assert.equal(of(rows, 'old').member, 'failed');
+  assert.equal(of(rows, 'ill').member, 'external');
+});
+
 test('without the pool (another datacenter) the catalog alone says what it knows', () => {
   const rows = merge([node('a', 'passing'), node('b', 'critical'), { ...node('ext'), Checks: [] }], undefined);
   assert.deepEqual(

@@ -47,15 +47,7 @@ function row(node, member, since, leader, isPoolKnown) {
   const checks = (node?.Checks ?? []).map((check) => checkState(check.Status));
   const health = worst(checks);
   const claimsAgent = (node?.Checks ?? []).some((check) => check.CheckID === 'serfHealth');
-  const word = member
-    ? (MEMBER[member.Status] ?? 'unknown')
-    : isPoolKnown
-      ? 'external'
-      : claimsAgent
-        ? serf(node) === 'passing'
-          ? 'alive'
-          : 'failed'
-        : 'external';
+  const word = member ? (MEMBER[member.Status] ?? 'unknown') : withoutMember(node, claimsAgent, isPoolKnown);
   const address = node?.Address ?? member.Addr;
   return {
     key,
@@ -83,6 +75,12 @@ function row(node, member, since, leader, isPoolKnown) {
     text: `${key} ${address} ${version(member?.Tags)} ${(node?.Services ?? []).map((each) => each.Service).join(' ')}`.toLowerCase(),
     mark: `${word} ${checks.join()}`,
   };
+}
+
+/** Of a node that is not in the pool: one that failed before this agent began never comes into its pool. */
+function withoutMember(node, claimsAgent, isPoolKnown) {
+  if (claimsAgent && serf(node) === 'critical') return 'failed';
+  return claimsAgent && !isPoolKnown ? 'alive' : 'external';
 }
 
 const serf = (node) => (node.Checks ?? []).find((check) => check.CheckID === 'serfHealth')?.Status;

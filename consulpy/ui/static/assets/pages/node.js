@@ -36,15 +36,17 @@ const memberOf = (view) =>
     ? (view.feeds.members.body ?? []).find((each) => each.Name === view.route.name)
     : undefined;
 
+const whyNoTimeline = (error) =>
+  /^No member/.test(error.message)
+    ? 'It failed before this agent began, which has never seen it: agents that run for longer tell why.'
+    : 'This agent has no timeline of its members: a consulpy agent tells who suspected a node, and why.';
+
 function whyFailed(view, word) {
   const { timeline } = view.feeds;
   if (!timeline) return note('No address of the API can hold this name, so its timeline cannot be asked for.');
   if (word === 'alive' && !timeline.body) return nothing;
   if (timeline.error?.status === 403) return note('The token in use may not read the timeline of members.');
-  if (timeline.error)
-    return word === 'failed'
-      ? note('This agent has no timeline of its members: a consulpy agent tells who suspected a node, and why.')
-      : nothing;
+  if (timeline.error) return word === 'failed' ? note(whyNoTimeline(timeline.error)) : nothing;
   if (!timeline.body)
     return html`<h2>Why ${word}</h2><p class="muted">Asking for its timeline, and pinging it; 3 s at most.</p>`;
   const { Events: events = [], verdict } = timeline.body;
@@ -119,7 +121,7 @@ function sessions(view) {
   );
 }
 
-function actions(view, word) {
+function actions(view) {
   const { name: node, dc } = view.route;
   const leave = async (isPrune) => {
     const label = isPrune ? 'Force leave and forget' : 'Force leave';
@@ -147,10 +149,11 @@ function actions(view, word) {
       ),
     );
   };
-  if (!view.app.isOwn(dc) || (word === 'external' && !isSelf)) return nothing;
+  const isMember = Boolean(memberOf(view));
+  if (!view.app.isOwn(dc) || (!isMember && !isSelf)) return nothing;
   return html`<details class="actions"><summary>Actions</summary>
     <p class="row-of-buttons">
-      ${word !== 'external' ? html`${action(view, 'Force leave', () => leave(false), { danger: true })} ${action(view, 'Force leave and forget', () => leave(true), { danger: true })}` : nothing}
+      ${isMember ? html`${action(view, 'Force leave', () => leave(false), { danger: true })} ${action(view, 'Force leave and forget', () => leave(true), { danger: true })}` : nothing}
       ${isSelf ? action(view, inMaintenance ? 'Leave maintenance' : 'Maintenance', maintain) : nothing}
     </p>
     ${failure(view.failed)}</details>`;
@@ -208,7 +211,7 @@ function draw(view, node, member) {
     ])}
     ${!node ? note('It is in the gossip pool, but not in the catalog.') : nothing}
     ${node && !member && view.app.isOwn(route.dc) && view.feeds.members.body && isAgent(node) ? note('It is in the catalog, but not in the gossip pool of this agent.') : nothing}
-    ${actions(view, word)}
+    ${actions(view)}
     ${tabs(
       'Node',
       TITLES.map(([id, text]) => [id, text, to.node(route.dc, route.name, id)]),

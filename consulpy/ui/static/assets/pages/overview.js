@@ -35,13 +35,18 @@ const failedOf = (view) => pool(view).filter((member) => MEMBER[member.Status] =
 
 /** The feed that knows which nodes failed: in another datacenter that is its catalog. */
 const knowsFailed = (view) => (view.app.isOwn(view.route.dc) ? view.feeds.members : view.feeds.critical);
-/** Failed nodes, as `{Name, Addr, said}`. */
-const failedIn = (view) =>
-  view.app.isOwn(view.route.dc)
-    ? failedOf(view)
-    : (view.feeds.critical.body ?? [])
-        .filter((check) => check.CheckID === 'serfHealth')
-        .map((check) => ({ Name: check.Node, Addr: '', said: firstLine(check.Output) }));
+
+/** Failed nodes, as `{Name, Addr, said}`: the pool's, and those of the catalog that this agent has never seen alive. */
+function failedIn(view) {
+  const isOwn = view.app.isOwn(view.route.dc);
+  if (isOwn && !view.feeds.members.body && !view.feeds.members.error) return [];
+  const seen = new Set(pool(view).map(({ Name }) => Name));
+  const unseen = (view.feeds.critical.body ?? []).filter(
+    (check) => check.CheckID === 'serfHealth' && !seen.has(check.Node),
+  );
+  const said = (check) => `${firstLine(check.Output)}${isOwn ? '; it failed before this agent began' : ''}`;
+  return [...failedOf(view), ...unseen.map((check) => ({ Name: check.Node, Addr: '', said: said(check), isUnseen: isOwn }))];
+}
 
 /** Ask once why each of the first failed nodes failed. */
 function askWhy(view) {
@@ -153,7 +158,7 @@ function failedNodes(view, failed) {
       return html`<li>${state('failed')} <strong>${anchor(to.node(view.route.dc, member.Name), name(member.Name))}</strong> <bdi class="mono">${member.Addr}</bdi>
         ${last ? html`<span class="muted">for ${ago(last.At * 1000)}</span>` : nothing}
         ${found?.verdict ? html`<span class="tag">${found.verdict.cause}</span>` : nothing} <span>${name(because)}</span>
-        ${isOwn ? html`<a href=${link(to.node(view.route.dc, member.Name, 'timeline'))} aria-label=${`why ${visible(member.Name)} has failed`}>why</a>` : nothing}</li>`;
+        ${isOwn && !member.isUnseen ? html`<a href=${link(to.node(view.route.dc, member.Name, 'timeline'))} aria-label=${`why ${visible(member.Name)} has failed`}>why</a>` : nothing}</li>`;
     })}
     ${failed.length > ROWS ? html`<li>${anchor(`${to.section(view.route.dc, 'nodes')}?status=failed`, `all ${failed.length}`)}</li>` : nothing}
   </ul>`;
@@ -165,16 +170,16 @@ const at = (feed) => clockTime(performance.timeOrigin + feed.atMs);
 function reasons(checks) {
   const [ofService, ofNode, dead] = [new Map(), new Map(), new Set()];
   for (const check of checks) {
-    const said = (where) => [`${check.Name} (${where})`, firstLine(check.Output)].filter(Boolean).join(': ');
+    const said = (where) => [`${visible(check.Name)} (${where})`, firstLine(check.Output)].filter(Boolean).join(': ');
     const keep = (known, key, where) => known.has(key) || known.set(key, said(where));
-    if (check.ServiceName) keep(ofService, check.ServiceName, `${check.ServiceID} on ${check.Node}`);
+    if (check.ServiceName) keep(ofService, check.ServiceName, `${visible(check.ServiceID)} on ${visible(check.Node)}`);
     else if (check.CheckID === 'serfHealth') dead.add(check.Node);
-    else keep(ofNode, check.Node, `of the node ${check.Node}`);
+    else keep(ofNode, check.Node, `of the node ${visible(check.Node)}`);
   }
   return ({ name: service, node: nodes }) => {
     const failed = nodes.find((node) => dead.has(node));
     const ailing = nodes.find((node) => ofNode.has(node));
-    return ofService.get(service) ?? (failed ? `its node ${failed} has failed` : (ofNode.get(ailing) ?? ''));
+    return ofService.get(service) ?? (failed ? `its node ${visible(failed)} has failed` : (ofNode.get(ailing) ?? ''));
   };
 }
 

@@ -110,14 +110,19 @@ async function readKeyring(view) {
   view.draw();
 }
 
+function whyNoKeyring(error) {
+  if (error.status === 403) return 'The token in use may not read the keyring.';
+  if (/server node/i.test(error.message)) return 'This agent is a client: servers tell which keys are in use.';
+  return /encryption not enabled/i.test(error.message) ? 'Gossip is not encrypted: there is no keyring.' : name(error.message);
+}
+
 function keyring(view) {
   const isEncrypted = view.app.self.body?.Stats?.serf_lan?.encrypted;
   if (isEncrypted === 'false') return html`<p class="muted">Gossip is not encrypted: there is no keyring.</p>`;
   if (!view.app.self.body && !view.app.self.error) return nothing;
   const { error } =
     view.feeds.keyring ?? view.add('keyring', { path: '/v1/operator/keyring', once: true, optional: true });
-  if (error)
-    return html`<p class="muted">${error.status === 403 ? 'The token in use may not read the keyring.' : /keyring|encrypt/i.test(error.message) ? 'Gossip is not encrypted: there is no keyring.' : name(error.message)}</p>`;
+  if (error) return html`<p class="muted">${whyNoKeyring(error)}</p>`;
   return html`${(view.state.keyring ?? []).map(
     (pool) => html`<h3>${name(pool.title)}</h3>
     <ul class="plain">${pool.keys.map((key) => html`<li><span class="mono">${key.print}</span> on ${key.number} of ${count(pool.members, 'member')}</li>`)}</ul>`,
@@ -127,7 +132,7 @@ function keyring(view) {
 function wan(view) {
   const { body, error } = view.feeds.wan;
   if (error?.status === 403) return html`<p class="muted">The token in use may not read the members.</p>`;
-  if (!body) return html`<p class="muted">${error ? name(error.message) : 'Asking …'}</p>`;
+  if (body === undefined) return html`<p class="muted">${error ? name(error.message) : 'Asking …'}</p>`;
   if (!body?.length && view.app.hidden()) return html`<p class="muted">None that may be read.</p>`;
   if (!body?.length) return html`<p class="muted">This agent is no member of the WAN pool: servers are.</p>`;
   return html`<ul class="plain">${body.map((member) => html`<li>${state(MEMBER[member.Status] ?? 'unknown')} ${name(member.Name)} <bdi class="mono">${visible(hostPort(member.Addr, member.Port))}</bdi></li>`)}</ul>`;
