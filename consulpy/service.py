@@ -6,15 +6,16 @@
 import gc
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from twisted.application import service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
-from twisted.logger import globalLogBeginner
+from twisted.logger import ILogObserver, globalLogBeginner
 from twisted.python import usage
+from twisted.python.components import Componentized
 
 from consulpy.agent.agent import Agent
 from consulpy.agent.process import systemd, watchdog
@@ -22,6 +23,7 @@ from consulpy.agent.process.agent_files import AgentFiles
 from consulpy.agent.process.descriptors import raise_limit
 from consulpy.agent.process.event_loop import dispatch_directly
 from consulpy.agent.process.logs import LogSink
+from consulpy.agent.process.twistd_log import TwistdLog
 from consulpy.agent.report import banner
 from consulpy.codec.secrets import text_without_secrets
 from consulpy.config.flags import agent_flags
@@ -40,6 +42,7 @@ _GC_THRESHOLDS: Final = (20_000, 2, 40)
 #: Longest time that a busy reactor keeps the interpreter from a disk thread, in seconds: with Python's default of 5 ms
 #: every commit takes that much longer (7 to 9 % fewer writes a second).
 _SWITCH_INTERVAL_S: Final = 0.0001
+_RUNNING: Final = "==> consulpy agent running!"
 _USAGE: Final = """Usage: twistd [twistd options] consulpy [options]
 
   Runs an agent; `twistd -n` keeps it in the foreground. The options are those
@@ -135,13 +138,36 @@ class AgentService(service.Service):
 def makeService(options: Options) -> service.IService:
     """The service that twistd runs."""
     config: RuntimeConfig = options["config"]
-    return _TwistdService(config, read_config=options["read_config"], signals=True)
+    return _TwistdService(config, options["read_config"], getattr(options, "parent", None) or {})
 
 
 class _TwistdService(AgentService):
-    """Under twistd an error at the start ends the program with one line instead of a traceback."""
+    """The agent under twistd: it logs as `consulpy agent` does, and an error at the start is one line.
+
+    `twistd`: its options.
+    """
+
+    def __init__(
+        self, config: RuntimeConfig, read_config: Callable[[], RuntimeConfig], twistd: Mapping[str, Any]
+    ) -> None:
+        super().__init__(config, read_config=read_config, signals=True)
+        self._twistd = twistd
+        self._show: Callable[[str], None] = lambda _line: None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become a part of twistd's application, which then logs through our observer."""
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+        try:
+            log = TwistdLog(self._config, self._twistd, self._reactor)
+        except ConfigError as error:
+            _exit_with(error)
+        if isinstance(parent, Componentized) and log.observer is not None:
+            parent.setComponent(ILogObserver, log.observer)
+            self._show = log.show
+            self._show(banner(self._config))
 
     def startService(self) -> None:
+        """Start the agent in a process of its own."""
         raise_limit()
         try:
             super().startService()
@@ -151,6 +177,7 @@ class _TwistdService(AgentService):
         dispatch_directly(self._reactor)
         watchdog.install(self._reactor, self.agent.metrics, self.agent.turn)
         systemd.install(self._reactor, self.agent)
+        self._show(_RUNNING)
 
 
 def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
@@ -171,7 +198,7 @@ def run(config: RuntimeConfig, read_config: Callable[[], RuntimeConfig]) -> int:
     dispatch_directly(reactor)
     watchdog.install(reactor, started.agent.metrics, started.agent.turn)
     systemd.install(reactor, started.agent)
-    print("==> consulpy agent running!", flush=True)
+    print(_RUNNING, flush=True)
     reactor.addSystemEventTrigger("before", "shutdown", started.stopService)
     reactor.run()
     return started.exit_status

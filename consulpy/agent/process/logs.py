@@ -136,8 +136,8 @@ class LogSink:
             self._write(log_line(shown, self._as_json))
 
 
-#: Namespaces of Twisted that log each connection and factory at the info level; not shown.
-_NOISY: Final = ("twisted.internet.", "twisted.names.", "twisted.web.", "log_legacy", "stdout")
+#: Namespaces of Twisted that log each connection, factory and step of twistd at the info level; not shown.
+_NOISY: Final = ("twisted.internet.", "twisted.names.", "twisted.scripts.", "twisted.web.", "log_legacy", "stdout")
 
 
 def stream(level: str, as_json: bool, write: Callable[[str], None], node: str = "") -> Callable[[], None]:

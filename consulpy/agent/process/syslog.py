@@ -30,7 +30,8 @@ _SEVERITIES: Final = {LogLevel.debug: 6, LogLevel.info: 5, LogLevel.warn: 4, Log
 class SyslogSink(LogSink):
     """Observer that sends datagrams without blocking; a full socket drops the line.
 
-    `now()`: local time. Raises `ConfigError` if no syslog listens, or for an unknown facility.
+    `now()`: local time; `tag`: the program's name in each line. Raises `ConfigError` if no syslog listens, or for an
+    unknown facility.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class SyslogSink(LogSink):
         config: RuntimeConfig,
         paths: tuple[str, ...] = PATHS,
         now: Callable[[], datetime] = datetime.now,
+        tag: str = "consulpy",
     ) -> None:
         super().__init__(config.log_level, config.log_json, lambda _: None, follow=True)
         facility = _FACILITIES.get(config.syslog_facility.upper())
@@ -48,6 +50,7 @@ class SyslogSink(LogSink):
         self._facility = facility
         self._paths = paths
         self._now = now
+        self._tag = tag
         self._socket: socket.socket | None = None
         if not self._connect():
             raise ConfigError(f"enable_syslog (-syslog): no syslog listens at {', '.join(paths)}")
@@ -68,7 +71,7 @@ class SyslogSink(LogSink):
     def _emit(self, event: dict[str, Any], line: str) -> None:
         severity = _SEVERITIES.get(event.get("log_level", LogLevel.info), 5)
         stamp = self._now().strftime("%b %e %H:%M:%S")
-        data = f"<{self._facility * 8 + severity}>{stamp} consulpy[{os.getpid()}]: {line}\n".encode()
+        data = f"<{self._facility * 8 + severity}>{stamp} {self._tag}[{os.getpid()}]: {line}\n".encode()
         for _ in range(2):  # reconnect once after a restart of syslog
             if self._socket is None and not self._connect():
                 return

@@ -91,3 +91,8 @@ def test_without_a_syslog_the_agent_does_not_start(tmp_path: Path) -> None:
         sink(tmp_path)
     with pytest.raises(ConfigError, match=r"syslog_facility: expected one of KERN, .* LOCAL7, not 'nope'"):
         sink(tmp_path, syslog_facility="nope")
+
+
+def test_the_name_is_that_of_twistd_s_prefix(tmp_path: Path, listening: socket.socket) -> None:
+    SyslogSink(config(), (str(tmp_path / "log"),), tag="web")(event(LogLevel.info, "text"))
+    assert f" web[{os.getpid()}]: " in listening.recv(4096).decode()

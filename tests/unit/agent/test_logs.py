@@ -18,7 +18,7 @@ EVENT = {
 }
 
 
-def test_a_line_has_time_level_and_room() -> None:
+def test_a_line_has_time_level_and_package() -> None:
     assert log_line(EVENT) == "2023-11-14T22:13:20.123Z [WARN]  agent.serf: something happened"
 
 
