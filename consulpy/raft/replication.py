@@ -23,8 +23,9 @@ from consulpy.raft.storage import SnapshotReader
 if TYPE_CHECKING:
     from consulpy.raft.server import Office, RaftServer
 
-#: Pauses after failed calls: the first, and the longest of appends and of heartbeats, in seconds. (Real servers wait up
-#: to 10.24 s, so that one which comes back may stand for election before it hears its leader.)
+#: Pauses after failed calls: the first, and the longest of appends and of heartbeats, in seconds; these never wait
+#: longer than between two that are answered. (Real servers wait up to 10.24 s, so that one which comes back may stand
+#: for election before it hears its leader.)
 BACKOFF_FIRST_S: Final = 0.01
 BACKOFF_MOST_S: Final = 2.56
 HEARTBEAT_BACKOFF_MOST_S: Final = 0.64
@@ -108,8 +109,12 @@ class Replication:
 
     def retry_now(self) -> None:
         """It is said to be there: wait no longer."""
-        self._failures = min(self._failures, 1)
         self.heartbeat.retry_now()
+        self.append_now()
+
+    def append_now(self) -> None:
+        """It can be reached: do not wait to send entries."""
+        self._failures = min(self._failures, 1)
         if self._pause is not None and self._pause.active():
             self._pause.cancel()
             self._pause_over()
@@ -398,9 +403,12 @@ class Heartbeat:
             self._failures += 1
             if isinstance(reply, Exception):
                 raft.observer.heartbeat_failed(replication.server, reply)
-            self._schedule(retry_pause_s(self._failures, HEARTBEAT_BACKOFF_MOST_S))
+            pause_s = min(self._interval_s(), HEARTBEAT_BACKOFF_MOST_S)
+            self._schedule(retry_pause_s(self._failures, pause_s))
             return
-        self._failures = 0
+        if self._failures:
+            self._failures = 0
+            replication.append_now()
         replication.contact_s = raft.clock.seconds()
         took_ms = 1000 * (replication.contact_s - sent_s)
         raft.observer.sample(f"raft.replication.heartbeat.{replication.server.id}", took_ms)
@@ -412,7 +420,10 @@ class Heartbeat:
             self._is_wanted = False
             self.send_now()
         else:
-            self._schedule(raft.settings.heartbeat_timeout_s / 10 * (1 + raft.rng.random()))
+            self._schedule(self._interval_s())
+
+    def _interval_s(self) -> float:
+        return self._raft.settings.heartbeat_timeout_s / 10 * (1 + self._raft.rng.random())
 
     def _schedule(self, pause_s: float) -> None:
         if not self._is_stopped:
