@@ -3,6 +3,7 @@
 from dataclasses import field
 from typing import Any, Self
 
+from consulpy.codec.coerce import as_text
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, with_texts
 from consulpy.codec.record import Record, go
@@ -25,6 +26,11 @@ def _decode_view(kind: str, raw: Any) -> Any:
     entry = ServiceIntentions.from_wire(raw)
     entry.kind = kind
     return entry
+
+
+def _text_in(body: dict[bytes, Any], name: bytes) -> str:
+    value = body.get(name)
+    return "" if value is None else as_text(value)
 
 
 @dataclass(slots=True)
@@ -50,9 +56,9 @@ class EntryRequest(Write):
         if not isinstance(body, dict):
             raise WireError("EntryRequest: a map was expected")
         return cls(
-            datacenter=with_texts(body.get(b"Datacenter")) or "",
-            token=with_texts(body.get(b"Token")) or "",
-            op=with_texts(body.get(b"Op")) or "",
+            datacenter=_text_in(body, b"Datacenter"),
+            token=_text_in(body, b"Token"),
+            op=_text_in(body, b"Op"),
             entry=cls._decode(kind, body.get(b"Entry")),
             leading_kind=kind,
         )

@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from consulpy.codec.coerce import as_text
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, camel, go, plain
 from consulpy.gocompat import newer_fields
@@ -277,7 +278,10 @@ def _fields(cls: Any) -> tuple[Mapping[str, Any], Mapping[str, str]]:
 
 
 def refused_fields(cls: Any, raw: Any, path: str = "") -> Iterator[str]:
-    """Why a struct of the wire, its texts decoded, asks for what is not done here: one text for each such field."""
+    """Why a struct of the wire, its texts decoded, asks for what is not done here: one text for each such field.
+
+    Raises `WrongType` for a name that is no text.
+    """
     if not isinstance(raw, dict):
         return
     known, newer = _fields(cls)
@@ -285,7 +289,7 @@ def refused_fields(cls: Any, raw: Any, path: str = "") -> Iterator[str]:
         where = f"{path}.{name}" if path else name
         if name in known:
             yield from _refused_within(known[name], value, where)
-        elif (since := newer_fields.version_of(name, newer)) and not newer_fields.is_empty_value(name, value):
+        elif (since := newer_fields.version_of(as_text(name), newer)) and not newer_fields.is_empty_value(name, value):
             yield newer_fields.refusal(name, where, since)
 
 

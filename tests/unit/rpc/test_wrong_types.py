@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from consulpy.codec.msgpack import pack, unpack
-from consulpy.errors import RPCError
 from consulpy.rpc.dispatch import serve
 from consulpy.rpc.stream import RefusedCall
 from consulpy.structs.service import ServiceAddress
@@ -140,11 +139,25 @@ def test_the_mark_of_a_sidecar_is_not_stored() -> None:
     assert stored.modify_index == stored.create_index
 
 
-@pytest.mark.parametrize("body", [{1: 2}, {"MeshGateway": {1: 2}}])
-def test_an_entry_that_nobody_expects_ends_its_call_only(body: Any) -> None:
-    """And not the connection, which other calls use too."""
-    request = pack("service-defaults") + pack({"Datacenter": "dc1", "Op": "upsert", "Entry": body, "Token": ""})
-    assert isinstance(said("ConfigEntry.Apply", request), RPCError)
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"Entry": {1: 2}}, 1),
+        ({"Entry": {None: 2}}, 0xC0),
+        ({"Entry": {"MeshGateway": {1: 2}}}, 1),
+        ({"Token": [1]}, 0x91),
+        ({"Token": {}}, 0x80),
+        ({"Op": 5}, 5),
+        ({"Datacenter": True}, 0xC3),
+    ],
+)
+def test_a_call_with_an_entry_whose_texts_are_none_is_refused(more: dict[str, Any], code: int) -> None:
+    """It is a log entry as it is: a token that is a list ended every real server."""
+    entry = {"Kind": "service-defaults", "Name": "web", "Protocol": "http"}
+    body = {"Datacenter": "dc1", "Op": "upsert", "Entry": entry, "Token": "", **more}
+    error = said("ConfigEntry.Apply", pack("service-defaults") + pack(body))
+    assert isinstance(error, RefusedCall)
+    assert str(error) == f"codec.decoder: {NO_TEXT.format(code)}"
 
 
 def test_nil_in_a_map_is_the_zero_value_and_any_bytes_are_a_text_as_in_consul() -> None:
