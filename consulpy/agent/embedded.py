@@ -284,7 +284,7 @@ class Agent:
 
         `path` is what follows `url`: "/v1/kv/key?raw". Raises `ValueError` for another.
         """
-        if not path.startswith("/"):
+        if not isinstance(path, str) or not path.startswith("/"):
             raise ValueError(f"path: expected what follows the agent's URL, as /v1/kv/key, not {path!r}")
         core, scope = self._running()
         data = body if isinstance(body, bytes) else b"" if body is None else _encoded(body)
@@ -354,7 +354,7 @@ def _join_text(other: Any, wan: bool) -> str:
         if address is None:
             raise RPCError(f"{other.node_name} has no {'WAN' if wan else 'LAN'} gossip")
         other = address
-    if isinstance(other, tuple):
+    if isinstance(other, tuple) and len(other) == 2:
         host, port = other
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not isinstance(other, str):

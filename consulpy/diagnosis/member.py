@@ -15,7 +15,7 @@ from consulpy.diagnosis.pings import PingReport, PingRound, late_timers
 from consulpy.memberlist.evidence import MemberEvidence, Refusal, TcpResult
 from consulpy.memberlist.member import Address
 from consulpy.memberlist.stream import PushPull, StreamMessage, push_pull
-from consulpy.memberlist.timeline import TimelineEvent
+from consulpy.memberlist.timeline import LEFT_OR_REMOVED, TimelineEvent
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import member_of
@@ -127,6 +127,12 @@ class MemberDiagnosis:
         if last.what == "dead":
             text = f"{name}{where}{failed} and was forgotten since: it is no member any more."
             return Verdict(Cause.UNKNOWN, text, self._history(events))
+        if last.detail == LEFT_OR_REMOVED:
+            text = (
+                f"{name}{where}{failed} here, and others have it as left since {self._moment(last.at_s)}: by its own "
+                "leave message, which did not come here, or by force-leave."
+            )
+            return Verdict(Cause.UNKNOWN, text, self._history(events), f"ask another agent: consulpy why {name}")
         by = f" by force-leave at {last.peer}" if last.peer else " by force-leave at another agent"
         text = f"{name}{where}{failed} and was removed at {self._moment(last.at_s)}{by}."
         return Verdict(Cause.FORCE_LEFT, text, self._history(events))

@@ -230,6 +230,8 @@ class Members:
             return
         self._end_suspicion(message.node)
         if known.is_gone:
+            if known.state is State.DEAD and message.node == message.accuser:
+                self._record_missed_leave(message)
             return
         mine = known.name == self.config.name
         if mine and not self.leaving:
@@ -242,6 +244,12 @@ class Members:
         self._set_state(known, State.LEFT if left else State.DEAD)
         self.timeline.add(known.name, "left" if left else "dead", message.incarnation, message.accuser)
         self._delegate.notify_leave(known)
+
+    def _record_missed_leave(self, message: Dead) -> None:
+        """Record that a member taken for dead had left by itself: its leave did not arrive here then."""
+        ends = [event.what for event in self.timeline.of(message.node) if event.what in ("left", "dead", "force-left")]
+        if ends and ends[-1] != "left":
+            self.timeline.add(message.node, "left", message.incarnation, message.accuser, "heard of late")
 
     def adopt(self, nodes: Iterable[NodeState], *, notify: bool = True) -> None:
         """Add members that all others already know: nothing is gossiped or recorded, only the delegate is notified.

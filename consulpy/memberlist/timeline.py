@@ -14,6 +14,8 @@ from consulpy.codec.lazy_dataclass import dataclass
 EVENTS_PER_MEMBER: Final = 64
 #: Members whose events are stored; above it the least recently changed one is dropped.
 MEMBERS_MAX: Final = 8192
+#: Detail of a "force-left" that another agent told of, who does not say whether the member's own leave was missed here.
+LEFT_OR_REMOVED: Final = "or it left by itself, which was not heard here"
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from consulpy.memberlist.delegate import Transport
 from consulpy.memberlist.machine import Memberlist
 from consulpy.memberlist.member import Address, JoinTarget
 from consulpy.memberlist.member import State as NodeState
+from consulpy.memberlist.timeline import LEFT_OR_REMOVED
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.serf import internal_query, rejoin, stats
 from consulpy.serf.broadcasts import Broadcasts
@@ -302,7 +303,7 @@ class Serf:
             name, ltime, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds()
         )
         if failed and outcome.rebroadcast:
-            self._record_forced_leave(name)
+            self._record_forced_leave(name, LEFT_OR_REMOVED)
         if outcome.rebroadcast or outcome.refute:
             self.ltime.witness(ltime + 1)
         if outcome.refute:
@@ -312,12 +313,15 @@ class Serf:
         member = self.members.get(name)
         return member is not None and member.status is Status.FAILED
 
-    def _record_forced_leave(self, name: str) -> None:
-        """Record that a failed member became left: by an operator, unless its own leave message came late."""
+    def _record_forced_leave(self, name: str, detail: str = "") -> None:
+        """Record that a failed member became left: by an operator, unless its own leave message came late.
+
+        A push/pull partner does not say which (`detail`).
+        """
         timeline = self.memberlist.timeline
         gone = [event for event in timeline.of(name) if event.what in ("left", "dead")]
         if not gone or gone[-1].what == "dead":
-            timeline.add(name, "force-left", gone[-1].incarnation if gone else 0, self._force_leaving)
+            timeline.add(name, "force-left", gone[-1].incarnation if gone else 0, self._force_leaving, detail)
 
     def _broadcast_join(self, ltime: int) -> None:
         intent = JoinIntent(ltime, self.local_name)

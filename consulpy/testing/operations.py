@@ -179,9 +179,13 @@ class Operations:
         return answer.body
 
     async def write_key(self, key: str, value: bytes | str) -> None:
-        """Write a key; a text is written as UTF-8."""
+        """Write a key; a text is written as UTF-8. Raises `TypeError`, and `ValueError` for an empty key."""
+        if not isinstance(key, str) or not isinstance(value, bytes | bytearray | memoryview | str):
+            raise TypeError(f"expected a text as key and bytes or a text as value, not {key!r} and {value!r}")
+        if not key:
+            raise ValueError("key: expected a text that is not empty")
         data = value.encode() if isinstance(value, str) else bytes(value)
-        await self.call("PUT", key_path(_checked(key)), data)
+        await self.call("PUT", key_path(key), data)
         self.keys[key] = None
 
     async def delete_key(self, key: str) -> None:

@@ -111,7 +111,7 @@ class Agents:
     def _start(self, config: Mapping[str, Any]) -> Any:
         if self._command is None:
             return start_in_process(server=True, ports="ephemeral", config=config)
-        name = f"consul-{SystemRandom().randrange(16**8):08x}"
+        name = str(config.get("node_name") or f"consul-{SystemRandom().randrange(16**8):08x}")
         agent = AgentProcess(self._command, name, server=True, config=config, keep_log=self._keep_log)
         try:
             agent.begin_start()

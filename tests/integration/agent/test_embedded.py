@@ -223,8 +223,9 @@ async def test_after_a_join_both_sides_see_each_other() -> None:
     assert three.node_name in await names(one)
     with pytest.raises(RPCError, match="nothing-listens"):
         await three.join("127.0.0.1:1")
-    with pytest.raises(TypeError, match="to join"):
-        await three.join(5)
+    for wrong in (5, None, ("127.0.0.1",)):
+        with pytest.raises(TypeError, match="to join"):
+            await three.join(wrong)
     await three.stop(leave=True)
     assert (await names(one))[three.node_name] == 3
     await two.stop()

@@ -73,8 +73,9 @@ def test_the_environment_is_as_before() -> None:
     assert "CONSUL_HTTP_ADDR" not in os.environ
 
 
-@pytest.mark.consul(datacenter="mars", config={"node_meta": {"place": "here"}})
+@pytest.mark.consul(datacenter="mars", config={"node_meta": {"place": "here"}, "node_name": "phobos"})
 def test_an_agent_of_its_own(consul: Any) -> None:
+    assert consul.members() == {"phobos": "alive"}
     assert get(f"{consul.url}/v1/agent/self")["Config"]["Datacenter"] == "mars"
     assert get(f"{consul.url}/v1/agent/self")["Meta"]["place"] == "here"
 

@@ -97,6 +97,12 @@ def test_plain_code_has_a_whole_consul(tmp_path: Path) -> None:
             try: consul.deregister("none")
             except KeyError: pass
             else: raise AssertionError
+            wrong_keys = ((1, b"", TypeError), ("a", 3, TypeError), ("a", None, TypeError), ("", b"", ValueError))
+            for key, value, kind in wrong_keys:
+                try: consul.kv[key] = value
+                except kind as error: assert "expected" in str(error)
+                else: raise AssertionError
+            assert dict(consul.kv) == {} and 1 not in consul.kv
         """,
         tmp_path,
     )

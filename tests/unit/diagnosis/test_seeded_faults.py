@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from random import Random
 
+import pytest
+
+from consulpy.memberlist.member import JoinTarget
 from consulpy.testing.simulation import Fault, Simulation, at
 from tests.harness.effort import cases
 
@@ -51,3 +54,22 @@ def test_95_in_100_seeded_faults_are_named_and_nobody_else_is_blamed() -> None:
                 blamed.append((seed, kind, other))
     assert len(wrong) <= WRONG_MOST, wrong
     assert blamed == []
+
+
+@pytest.mark.parametrize("over_s", [36, 60])
+def test_a_leave_that_an_agent_missed_is_not_called_a_force_leave(over_s: float) -> None:
+    """It was cut off, and took the member for failed. For half a minute others can tell that it left by itself."""
+    sim = Simulation(1, 4, seed=4, layers="gossip", config={"gossip_lan": {"suspicion_mult": 1}})
+    sim.schedule(at(1).partition({"n0"}), at(20).leave("n3"), at(over_s).heal())
+    sim.schedule(at(over_s + 0.1).call(lambda it: it.nodes["n0"].serf.join([target(it)], True, lambda *_: None)))
+    sim.run(over_s - 1)
+    assert sim.members("n0")["n3"] == "failed"
+    sim.run(40)
+    assert sim.members("n0")["n3"] == "left"
+    found = sim.why("n3", asked="n0")
+    assert found["verdict"]["cause"] == ("left" if over_s < 50 else "unknown"), found
+    assert [event["What"] for event in found["Events"]].count("left") == (over_s < 50)
+
+
+def target(sim: Simulation) -> JoinTarget:
+    return JoinTarget((sim.nodes["n1"].address, 8301))
