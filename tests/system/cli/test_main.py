@@ -156,7 +156,7 @@ EVENT = {"At": 1_700_000_000.5, "What": "suspect", "Incarnation": 3, "Peer": "b"
 
 
 class FakeClient:
-    def timeline(self, name: str) -> dict[str, Any]:
+    def timeline(self, name: str, timeout_s: float) -> dict[str, Any]:
         verdict = {"cause": "process-frozen", "text": "It stands still.", "evidence": ["no ack"]}
         return {"verdict": verdict, "Events": [EVENT] if name == "a" else []}
 
@@ -211,7 +211,7 @@ def test_completion_is_put_into_the_start_file_once(tmp_path: Path, monkeypatch:
     "words",
     [
         ["agent", "-dev", "-retry-join", "provider=aws tag_key=a secret_access_key=s3kret"],
-        ["agent", "-dev", "-hcl", 'telemetry { circonus_api_token = ["s3kret"] }'],
+        ["agent", "-dev", "-hcl", 'telemetry { circonus_api_token = ["s3kret", "s3kret"] }'],
         ["members", "-http-addr", "http://u:s3kret@127.0.0.1:1"],
         ["kv", "get", "-http-addr", "u:s3kret@127.0.0.1:1", "a"],
     ],

@@ -19,8 +19,9 @@ from consulpy.structs.options import QueryMeta
 from tests.fakes.config import FakeHost
 
 
-def config(text: str = 'retry_join = ["10.0.0.1"]') -> RuntimeConfig:
-    flags = ["-data-dir", "/x", "-node", "n", "-hcl", f"auto_encrypt {{ tls = true }} {text}"]
+def config(text: str = 'retry_join = ["10.0.0.1"]', names: str = "") -> RuntimeConfig:
+    """`names`: keys of `auto_encrypt`."""
+    flags = ["-data-dir", "/x", "-node", "n", "-hcl", f"auto_encrypt {{ tls = true {names} }} {text}"]
     return read(read_flags(flags), FakeHost())
 
 
@@ -42,8 +43,8 @@ def test_without_any_the_start_is_refused() -> None:
 
 
 def test_the_certificate_is_for_this_host_and_what_is_configured() -> None:
-    text = 'retry_join = ["a"] auto_encrypt { dns_san = ["n.example"] ip_san = ["10.0.0.9"] }'
-    assert agent_names(config(text)) == AgentNames("n", ("localhost", "n.example"), ("127.0.0.1", "::1", "10.0.0.9"))
+    found = config(names='dns_san = ["n.example"] ip_san = ["10.0.0.9"]')
+    assert agent_names(found) == AgentNames("n", ("localhost", "n.example"), ("127.0.0.1", "::1", "10.0.0.9"))
 
 
 NOW_S = 1_800_000_000.0
