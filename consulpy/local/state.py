@@ -215,13 +215,13 @@ class LocalState:
         elif not check.name and not check.check_id:
             raise BadRequest("Missing check name")
         check_type(kind)
-        self._allow(kind, local)
         service = None
         self._transactions.claim(_check(check.check_id or check.name), _service(check.service_id))
         if check.service_id:
             service = self.entries.service(check.service_id)
             if service is None:
-                raise RPCError(f'ServiceID "{check.service_id}" does not exist')
+                raise RPCError(f"ServiceID {quoted(check.service_id)} does not exist")
+        self._allow(kind, local)
         check.check_id = check.check_id or check.name
         plan = _Plan(local=local)
         # seen: a node check in a file has no type; an alias check keeps its type, for other alias checks to ignore it
@@ -291,7 +291,7 @@ class LocalState:
         self._transactions.claim(_service(service_id))
         service = self.entries.service(service_id)
         if service is None:
-            raise NotFound(f'No service registered with ID "{service_id}"')
+            raise NotFound(f"No service registered with ID {quoted(service_id)}")
         default = "Maintenance mode is enabled for this service, but no reason was provided. This is a default message."
         check_id = f"{SERVICE_MAINTENANCE}:{service_id}"
         self._set_maintenance(check_id, "Service Maintenance Mode", service, enable, reason or default, token)

@@ -6,7 +6,7 @@ from typing import Final
 
 from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.connect.proxy_validation import errors_of
-from consulpy.errors import BadRequest
+from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckDefinition, CheckType, ServiceDefinition
@@ -43,18 +43,21 @@ def check_service(definition: ServiceDefinition, *, from_api: bool = True) -> No
         check_identity(definition)
     elif not service.service:
         raise BadRequest("Missing service name")
-    check_meta(service.meta or {})
     if service.weights is not None:
         check_weights(service.weights)
-    for kind in definition.checks:
-        if from_api and kind.status and kind.status not in STATUSES:
-            raise BadRequest("Status for checks must 'passing', 'warning', 'critical'")
-        check_type(kind)
+    check_meta(service.meta or {})
     # Consul validates no sidecar, whose sync then fails for ever: here one from the API is, unless it is no proxy
     if not service.locally_registered_as_sidecar or (from_api and service.kind == CONNECT_PROXY):
         errors = errors_of(service, has_sidecar=definition.sidecar is not None, default_type="service")
         if errors:
             raise BadRequest(format_errors(errors))
+    for kind in definition.checks:
+        check_type(kind)
+    if from_api and any(kind.status and kind.status not in STATUSES for kind in definition.checks):
+        raise BadRequest("Status for checks must 'passing', 'warning', 'critical'")
+    for error in map(_error_of, definition.sidecar.checks if from_api and definition.sidecar is not None else ()):
+        if error:
+            raise RPCError(f"Bad request: Invalid check in sidecar_service: {error}")
 
 
 def check_type(kind: CheckType) -> None:

@@ -56,11 +56,11 @@ class PreparedQueries:
     def put(self, change: TableChange, query: PreparedQuery, *, has_session: bool = True) -> None:
         """Write a query. `has_session`: whether its session exists. Raises `RPCError`."""
         old = self.table.get(query.id.lower())
+        self._check_name(query)
         if query.session and not has_session:
             raise RPCError(f'invalid session "{query.session}"')
         if is_template(query):
             check_template(query)
-        self._check_name(query)
         new = dataclasses.replace(
             query, create_index=old.create_index if old is not None else change.index, modify_index=change.index
         )
@@ -72,6 +72,8 @@ class PreparedQueries:
         if name or is_template(query):
             same = (*(self.table.by("name", name) if name else ()), *self.table.by("template", name))
             if any(other.id != query.id for other in same):
+                if not name:
+                    raise RPCError("a query template with an empty name already exists")
                 raise RPCError(f"name '{query.name}' aliases an existing query name")
         if name and self.table.get(name) is not None:
             raise RPCError(f"name '{query.name}' aliases an existing query ID")

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Hashable
 
 from consulpy.errors import RPCError
+from consulpy.filter.literals import quoted
 from consulpy.state.catalog import Instance, connect_names, node_key
 from consulpy.state.indexes import CHECKS, EXTINCTION, NODES, SERVICES, connect_key, kind_key, service_key
 from consulpy.state.session_lifecycle import end_sessions_of_check, end_sessions_of_node
@@ -30,7 +31,7 @@ def register(change: Change, request: RegisterRequest) -> None:
         put_service(change, request.node, request.service)
     for check in (request.checks or []) + ([request.check] if request.check is not None else []):
         if check.node != request.node:
-            raise RPCError(f'check node "{check.node}" does not match node "{request.node}"')
+            raise RPCError(f"check node {quoted(check.node)} does not match node {quoted(request.node)}")
         put_check(change, check)
 
 

@@ -21,10 +21,10 @@ def check_registration(request: RegisterRequest) -> None:
     """Check what real servers check before the rights of the token. Raises `RPCError`."""
     if not request.node:
         raise RPCError("Must provide node")
-    if not request.address and not request.skip_node_update:
-        raise RPCError("Must provide address if SkipNodeUpdate is not set")
     if request.id:
         _check_uuid(request.id)
+    if not request.address and not request.skip_node_update:
+        raise RPCError("Must provide address if SkipNodeUpdate is not set")
     if request.service is not None:
         checked_service(request.service)
 
@@ -63,11 +63,11 @@ def checked_service(service: NodeService) -> NodeService:
     """A service as it is submitted. Raises `RPCError`."""
     if not service.id and service.service:
         service = dataclasses.replace(service, id=service.service)
-    if service.id and not service.service:
-        raise RPCError("Must provide service name with ID")
     faults = _faults(service)
     if faults:
         raise RPCError(format_errors(faults))
+    if service.id and not service.service:
+        raise RPCError("Must provide service name with ID")
     if service.address in _ANY_ADDRESSES:
         raise RPCError("Invalid service address")
     return service

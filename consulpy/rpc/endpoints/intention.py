@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
+from consulpy.filter.literals import quoted
 from consulpy.gocompat.multierror import format_errors
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.endpoints._result_filters import filtered
@@ -126,9 +127,9 @@ def check(intention: Intention) -> None:
         wrong.append(f"Meta exceeds maximum element count {META_MAX_PAIRS}")
     for key, value in sorted(meta.items()):
         if len(key) > META_KEY_MAX:
-            wrong.append(f'Meta key "{key}" exceeds maximum length {META_KEY_MAX}')
+            wrong.append(f"Meta key {quoted(key)} exceeds maximum length {META_KEY_MAX}")
         if len(value) > META_VALUE_MAX:
-            wrong.append(f'Meta value for key "{key}" exceeds maximum length {META_VALUE_MAX}')
+            wrong.append(f"Meta value for key {quoted(key)} exceeds maximum length {META_VALUE_MAX}")
     if intention.action not in (ALLOW, DENY):
         wrong.append("Action must be set to 'allow' or 'deny'")
     if intention.source_type != CONSUL_SOURCE:
@@ -206,7 +207,7 @@ def _checked(_server: "Server", request: IntentionQuery) -> IntentionCheck:
     if query is None:
         raise RPCError("Check must be specified on args")
     if query.source_type not in ("", CONSUL_SOURCE):
-        raise RPCError(f'unsupported SourceType: "{query.source_type}"')
+        raise RPCError(f"unsupported SourceType: {quoted(query.source_type)}")
     return query
 
 

@@ -6,6 +6,7 @@ A single server without Raft replies as a quorum of one.
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
+from consulpy.filter.literals import quoted
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.long_read import LongRead, Steps
 from consulpy.rpc.methods import read, write
@@ -91,7 +92,7 @@ def _remove_peer(server: "Server", key: str, value: str) -> Any:
     else:
         is_known, is_last = value == (server.node_id if key == "id" else server.rpc_address), True
     if not is_known:
-        raise RPCError(f'{key} "{value}" was not found in the Raft configuration')
+        raise RPCError(f"{key} {quoted(value)} was not found in the Raft configuration")
     if is_last or server.quorum is None:
         raise RPCError(_LAST_VOTER)
     return server.quorum.remove(found[0]).addCallback(lambda _: Empty())

@@ -7,7 +7,7 @@ from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.errors import BadRequest
 from consulpy.http.api import render
 from consulpy.http.api.params import apply_to_read
-from consulpy.http.api.routing import HttpError, Request, Response, route
+from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import meta_headers, read
 from consulpy.structs.check import PASSING, WARNING
 from consulpy.structs.gateway import INGRESS, GatewayService, ServiceDumpRow
@@ -156,7 +156,6 @@ async def federation_state(agent: "AgentInterface", request: Request) -> Respons
     options = apply_to_read(agent, request, SpecificRequest())
     body = FederationStateQuery(request.tail, options.datacenter, options.options)
     reply = await agent.caller.call("FederationState.Get", body)
-    headers = meta_headers(reply.meta)
     if reply.state is None:
-        raise HttpError(404, f"Federation state not found for {request.tail!r}", headers)
-    return Response(reply.to_json(), headers=headers)
+        return Response(status=404)
+    return Response(reply.to_json(), headers=meta_headers(reply.meta))

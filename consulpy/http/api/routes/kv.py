@@ -7,6 +7,7 @@ from urllib.parse import quote_plus
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import BadRequest, RPCError
+from consulpy.filter.literals import quoted
 from consulpy.http.api import rpc_read
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.refused import HEADER as DENIED_HEADER
@@ -135,9 +136,9 @@ def unsigned(text: str) -> int:
     found = _DIGITS.match(text)
     digits = found[0].lstrip("0") if found is not None else ""
     if len(digits) > 20 or int(digits or "0") >= 1 << 64:  # whatever follows
-        raise RPCError(f'strconv.ParseUint: parsing "{text}": value out of range')
+        raise RPCError(f"strconv.ParseUint: parsing {quoted(text)}: value out of range")
     if found is None or found[0] != text:
-        raise RPCError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise RPCError(f"strconv.ParseUint: parsing {quoted(text)}: invalid syntax")
     return int(digits or "0")
 
 

@@ -9,6 +9,7 @@ from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
 from consulpy.gocompat.multierror import format_errors
 from consulpy.http.api.keyring_request import keyring_request
 from consulpy.http.api.params import apply_to_read, apply_to_write, token
+from consulpy.http.api.routes.kv import unsigned
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.local.shapes import INDEXES
 from consulpy.serf.members import Status
@@ -104,12 +105,10 @@ async def set_autopilot(agent: "AgentInterface", request: Request) -> Response:
             setattr(config, field.name, type(getattr(config, field.name))())
     body = apply_to_write(agent, request, AutopilotSetRequest(config=config))
     if "cas" in request.query:
-        text = request.query.get("cas")
-        is_number = text.isascii() and text.isdecimal()
-        if not is_number or len(text.lstrip("0")) > 20 or int(text) >= 1 << 64:
-            fault = "value out of range" if is_number else "invalid syntax"
-            raise BadRequest(f'Bad request: Error parsing cas value: strconv.ParseUint: parsing "{text}": {fault}')
-        body.cas, config.modify_index = True, int(text)
+        try:
+            body.cas, config.modify_index = True, unsigned(request.query.get("cas"))
+        except RPCError as error:
+            raise BadRequest(f"Bad request: Error parsing cas value: {error}") from None
     written = await agent.caller.call("Operator.AutopilotSetConfiguration", body)
     return Response(written if body.cas else True)
 

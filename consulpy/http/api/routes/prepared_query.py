@@ -129,7 +129,7 @@ def _execute_request(agent: "AgentInterface", request: Request, id_or_name: str)
     limit = request.query.get("limit")
     if limit:
         if _WHOLE.fullmatch(limit) is None:
-            raise RPCError(f'Bad limit: strconv.Atoi: parsing "{limit}": invalid syntax')
+            raise RPCError(f"Bad limit: strconv.Atoi: parsing {quoted(limit)}: invalid syntax")
         query.limit = int(limit)
     return query
 

@@ -63,6 +63,8 @@ def _session_in(agent: "AgentInterface", request: Request) -> Session:
         session.node_checks = []
     elif "nodechecks" in names and names["nodechecks"] is None:
         session.node_checks = None
+    if "nodechecks" in names and not names["nodechecks"]:
+        session.checks = None  # the older spelling replaces checks only where there are some
     return session
 
 
