@@ -83,7 +83,7 @@ def connect_instances(
     for gateway in _terminating(store, watch, name):
         changed, rows = store.catalog.check_service_nodes(watch, gateway, tags)
         index = max(index, changed)
-        found += [row for row in rows if row.service is not None and row.service.kind == TERMINATING]
+        found += rows  # of any kind, as in Consul: the name is the gateway's
     return index, found
 
 
@@ -93,7 +93,7 @@ def connect_nodes(store: Store, watch: WatchSet | None, name: str) -> tuple[int,
     for gateway in _terminating(store, watch, name):
         changed, rows = store.catalog.service_nodes(watch, gateway)
         index = max(index, changed)
-        found += [row for row in rows if row.service_kind == TERMINATING]
+        found += rows
     return index, found
 
 

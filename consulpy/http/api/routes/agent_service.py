@@ -54,9 +54,7 @@ async def service(agent: "AgentInterface", request: Request) -> Response:
 def register(agent: "AgentInterface", request: Request) -> "Deferred[Response]":
     """Register a service."""
     refuse_namespaces(request)
-    # enabled by its presence, unless its value is false
-    replace = "replace-existing-checks" in request.query
-    replace = replace and api.parse_bool(request.query.get("replace-existing-checks")) is not False
+    replace = request.query.get("replace-existing-checks", "false") in ("", "true")
     body, by = request.body, token(request)
     if agent.access.is_on:
         vetted = Deferred.fromCoroutine(vet_sidecar(agent, body, by))
