@@ -263,6 +263,8 @@ def _on_service(change: Change, operation: ServiceOp) -> list[TxnResult]:
         fault = registration.service_fault(node, service)
         if fault:
             raise RPCError(fault)
+        if not service.id:
+            raise RPCError("failed inserting service: object missing primary index")
         registration.put_service(change, node, service)
 
     shown = _catalog_verb(

@@ -53,3 +53,14 @@ def test_the_older_spelling_of_checks_replaces_only_what_is_there(empty: str) ->
     assert answer.status == 200, answer.text
     shown = harness.ask(f"GET /v1/session/info/{answer.json['ID']}").json[0]
     assert shown["NodeChecks"] == json.loads(empty)
+
+
+def test_a_transactions_service_needs_an_id() -> None:
+    harness = HttpHarness()
+    harness.tell("PUT /v1/catalog/register", '{"Node": "n1", "Address": "1.1.1.1"}')
+    operation = {"Service": {"Verb": "set", "Node": "n1", "Service": {"Service": "x"}}}
+    answer = harness.ask("PUT /v1/txn", json.dumps([operation]))
+    assert (answer.status, answer.json["Errors"][0]["What"]) == (
+        409,
+        "failed inserting service: object missing primary index",
+    )
