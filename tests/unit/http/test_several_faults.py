@@ -55,10 +55,10 @@ def test_the_older_spelling_of_checks_replaces_only_what_is_there(empty: str) ->
     assert shown["NodeChecks"] == json.loads(empty)
 
 
-def test_a_transactions_service_needs_an_id() -> None:
+def test_a_transactions_service_needs_a_name() -> None:
     harness = HttpHarness()
     harness.tell("PUT /v1/catalog/register", '{"Node": "n1", "Address": "1.1.1.1"}')
-    operation = {"Service": {"Verb": "set", "Node": "n1", "Service": {"Service": "x"}}}
+    operation = {"Service": {"Verb": "set", "Node": "n1", "Service": {}}}
     answer = harness.ask("PUT /v1/txn", json.dumps([operation]))
     assert (answer.status, answer.json["Errors"][0]["What"]) == (
         409,
