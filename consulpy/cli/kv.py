@@ -9,6 +9,7 @@ from typing import Any, Final
 from consulpy.cli.command import Invocation, UsageError, command, group
 from consulpy.cli.format import FORMAT, as_json
 from consulpy.cli.kv_entries import imported_entries
+from consulpy.cli.main import say
 from consulpy.client import ClientError
 from consulpy.client.api import key_path
 from consulpy.gocompat.base64_decode import decode_base64
@@ -150,7 +151,7 @@ def get(given: Invocation) -> int:
             return 0
         entries = _entries(given, key, **({"recurse": ""} if values["recurse"] else {}))
     except ClientError as error:
-        given.err(f"Error querying Consul agent: {error}")
+        say(error, "Error querying Consul agent")
         return 1
     if is_json and (entries or values["recurse"]):
         given.out(as_json(entries if values["recurse"] else entries[0]))
@@ -275,7 +276,7 @@ def put(given: Invocation) -> int:
     try:
         done = given.client.put(key_path(key), params, raw_body=data)
     except ClientError as error:
-        given.err(f"Error! {_TEXTS[failed][0]}: {error}")
+        say(error, f"Error! {_TEXTS[failed][0]}")
         return 1
     if done is not True and failed:
         why = f": {failed}" if failed == _CAS else ""
@@ -343,7 +344,7 @@ def delete(given: Invocation) -> int:
     try:
         done = given.client.delete(key_path(key), params)
     except ClientError as error:
-        given.err(f"Error! Did not delete {'prefix' if values['recurse'] else 'key'} {key}: {error}")
+        say(error, f"Error! Did not delete {'prefix' if values['recurse'] else 'key'} {key}")
         return 1
     if done is not True and values["cas"]:
         given.err(f"Error! Did not delete key {key}: CAS failed")
@@ -372,7 +373,7 @@ def export(given: Invocation) -> int:
     try:
         entries = _entries(given, prefix, recurse="")
     except ClientError as error:
-        given.err(f"Error querying Consul agent: {error}")
+        say(error, "Error querying Consul agent")
         return 1
     shown = [{"key": entry["Key"], "flags": entry["Flags"], "value": entry["Value"] or ""} for entry in entries]
     given.out(json.dumps(shown, indent="\t", ensure_ascii=False))
@@ -417,7 +418,7 @@ def import_(given: Invocation) -> int:
             try:
                 given.client.put(key_path(name), params, raw_body=value)
             except ClientError as error:
-                given.err(f"Error! Failed writing data for key {name}: {error}")
+                say(error, f"Error! Failed writing data for key {name}")
                 return 1
             given.out(f"Imported: {name}")
     return 0

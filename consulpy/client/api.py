@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from consulpy.client.connection import Answer, AnswerError, ClientError, Connection, Waiting
+from consulpy.client.connection import Answer, AnswerError, ClientError, Connection, Waiting, answer_of
 from consulpy.client.settings import ClientSettings
 from consulpy.codec.printable import printable
 from consulpy.codec.strict_json import parse
@@ -70,7 +70,7 @@ class Client:
         connection, response = self._connection.open("GET", "/v1/agent/monitor", params)
         try:
             if response.status != 200:
-                raise _error(Answer(response.status, {}, response.read()))
+                raise _error(answer_of(response, response.read()))
             if connection.sock is not None:
                 connection.sock.settimeout(None)
             for line in response:
@@ -194,7 +194,7 @@ class Client:
         """The decoded response of a PUT."""
         return self._request("PUT", path, params, body, raw_body)
 
-    def post(self, path: str, params: Mapping[str, Any] | None, body: Mapping[str, Any]) -> Any:
+    def post(self, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
         """The decoded response of a POST."""
         return self._request("POST", path, params, body)
 
@@ -210,7 +210,7 @@ class Client:
         method: str,
         path: str,
         params: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Any = None,
         raw_body: bytes | None = None,
     ) -> Any:
         sent = raw_body if body is None else json.dumps(body).encode()

@@ -44,6 +44,11 @@ class NoAgent(ClientError):
         self.opened = opened
 
 
+def answer_of(response: http.client.HTTPResponse, body: bytes) -> "Answer":
+    """A response with its body."""
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
+
+
 class AnswerError(ClientError):
     """The agent responded with an error. `hint`: the missing permission of the token, if the response names it."""
 
@@ -93,8 +98,7 @@ class Connection:
                 raise ClientError(f"{self._shown(method, path, params)}: {_reason(error)}") from None
             finally:
                 connection.close()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, headers, data)
+        return answer_of(response, data)
 
     def open(
         self,

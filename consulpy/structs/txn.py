@@ -91,10 +91,11 @@ class TxnReadRequest(Record):
 
 @dataclass(slots=True)
 class TxnError(Record):
-    """Error of one operation."""
+    """Error of one operation. `missing`: the right that the token lacks; the wire of 1.8.7 has no such field."""
 
     op_index: int = 0
     what: str = ""
+    missing: str = go(json="-", is_optional=True, default="")
 
 
 @dataclass(slots=True)

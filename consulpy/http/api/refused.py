@@ -5,6 +5,8 @@ from consulpy.rpc.acl.denied import Denied, RemoteDenied
 
 #: Names the accessor of the token and the missing right; the body is Consul's.
 HEADER = f"{OWN}Denied"
+#: Rights that the header names.
+_RIGHTS_MAX = 8
 
 
 def is_refusal(text: str) -> bool:
@@ -16,5 +18,10 @@ def denied_headers(error: BaseException) -> dict[str, str]:
     """The header for an error, if the missing right is known."""
     if not isinstance(error, Denied | RemoteDenied):
         return {}
-    accessor = error.accessor or "unknown"
-    return {HEADER: f"accessor={accessor}, {error.missing}"}
+    return missing_headers(error.accessor, error.missing)
+
+
+def missing_headers(accessor: str, *missing: str) -> dict[str, str]:
+    """The header that names the accessor of a token and the rights that it lacks; none where it lacks nothing."""
+    lacks = list(dict.fromkeys(filter(None, missing)))[:_RIGHTS_MAX]
+    return {HEADER: ", ".join([f"accessor={accessor or 'unknown'}", *lacks])} if lacks else {}

@@ -4,12 +4,19 @@ It is in the body of the error response, where real servers send an empty map, w
 net/rpc: `ReadResponseBody(nil)` after an error).
 """
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import Level
 from consulpy.codec.msgpack import text
 from consulpy.errors import PermissionDenied, RPCError, WireError
+from consulpy.log import Logger
+from consulpy.structs.acl import Token
+
+if TYPE_CHECKING:
+    from consulpy.rpc.acl.resolver import Identity
+
+_log = Logger()
 
 #: Characters that are taken of what another server says was missing.
 _SHOWN_MAX: Final = 1024
@@ -24,6 +31,26 @@ class Denied(PermissionDenied):
         self.accessor = ""
         shown = name.replace("\\", "\\\\").replace('"', '\\"')
         self.missing = f'{kind}:{level.name.lower()} "{shown}"' if name else f"{kind}:{level.name.lower()}"
+
+
+def explained(error: Denied, token: Token, what: str) -> Denied:
+    """The refusal of `what`, with the token's accessor; secrets are never shown."""
+    error.accessor = token.accessor_id
+    _log.debug(
+        "{method} refused: the token with accessor {accessor} lacks {missing}",
+        method=what,
+        accessor=token.accessor_id,
+        missing=error.missing,
+    )
+    return error
+
+
+def require_of(identity: "Identity", what: str, kind: str, name: str, level: Level) -> None:
+    """Raises `Denied`, with the token's accessor, unless this identity may do it. `what` is asked for, for the log."""
+    try:
+        require(identity.authorizer, kind, name, level)
+    except Denied as error:
+        raise explained(error, identity.token, what) from None
 
 
 def require(authorizer: Authorizer, kind: str, name: str, level: Level) -> None:

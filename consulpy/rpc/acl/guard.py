@@ -11,9 +11,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import WRITE
 from consulpy.codec.record import Record
-from consulpy.errors import PermissionDenied, RPCError
-from consulpy.log import Logger
-from consulpy.rpc.acl.denied import Denied, require
+from consulpy.errors import PermissionDenied
+from consulpy.rpc.acl.denied import Denied, explained, require_of
 from consulpy.rpc.acl.interface import Prepare
 from consulpy.rpc.acl.resolver import Identity
 from consulpy.rpc.acl.table import ACCESS, Access
@@ -21,12 +20,10 @@ from consulpy.rpc.acl.tokens import token_of
 from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import Method
 from consulpy.state.watch import WatchSet
-from consulpy.structs.acl import ANONYMOUS_SECRET, Token
+from consulpy.structs.acl import ANONYMOUS_SECRET
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
-
-_log = Logger()
 
 
 class Resolver(Protocol):
@@ -70,11 +67,7 @@ class Guard:
 
     def require_snapshot(self, secret: str) -> None:
         """Saving and restoring the whole state, with all secrets in it. Raises `RPCError`."""
-        identity = self.resolve(secret)
-        try:
-            require(identity.authorizer, "acl", "", WRITE)
-        except Denied as error:
-            raise _explained(error, identity.token, "snapshot") from None
+        require_of(self.resolve(secret), "snapshot", "acl", "", WRITE)
 
     def read(self, server: "Server", method: Method, request: Record, watch: WatchSet | None) -> Any:
         """Have a read answered, as far as its token may see it. Raises `RPCError`."""
@@ -122,7 +115,7 @@ class Guard:
         try:
             return identity.authorizer, access.check(identity.authorizer, server, request)
         except Denied as error:
-            raise _explained(error, identity.token, method.name) from None
+            raise explained(error, identity.token, method.name) from None
 
     def _after(
         self, access: Access, authorizer: Authorizer, server: "Server", method: Method, request: Record, reply: Any
@@ -131,7 +124,7 @@ class Guard:
         try:
             shown = access.after(authorizer, server, request, reply)
         except Denied as error:
-            raise _explained(error, self.resolve(token_of(request)).token, method.name) from None
+            raise explained(error, self.resolve(token_of(request)).token, method.name) from None
         meta = getattr(shown, "meta", None)
         if meta is not None and meta.results_filtered_by_acls and token_of(request) in ("", ANONYMOUS_SECRET):
             meta.results_filtered_by_acls = False  # without a token a client does not learn that there is more
@@ -143,15 +136,3 @@ def _access(method: Method) -> Access:
     if access is None:
         raise PermissionDenied
     return access
-
-
-def _explained(error: Denied, token: Token, what: str) -> RPCError:
-    """The refusal, with the token's accessor; secrets are never shown."""
-    error.accessor = token.accessor_id
-    _log.debug(
-        "{method} refused: the token with accessor {accessor} lacks {missing}",
-        method=what,
-        accessor=token.accessor_id,
-        missing=error.missing,
-    )
-    return error

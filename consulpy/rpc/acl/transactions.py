@@ -47,7 +47,7 @@ def txn_errors(authorizer: Authorizer, server: "Server", operations: list[TxnOp]
         try:
             _txn_operation(authorizer, server, operation)
         except RPCError as error:
-            errors.append(TxnError(position, str(error)))
+            errors.append(TxnError(position, str(error), getattr(error, "missing", "")))
     return errors
 
 

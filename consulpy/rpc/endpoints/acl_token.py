@@ -8,7 +8,7 @@ from consulpy.acl.levels import READ, WRITE
 from consulpy.errors import RPCError
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.time import ZERO_TIME, go_time, unix_s
-from consulpy.rpc.acl.denied import require
+from consulpy.rpc.acl.denied import require_of
 from consulpy.rpc.acl.resolver import AclNotFound
 from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import checked_nodes, checked_services, resolved_policies, resolved_roles
@@ -59,7 +59,7 @@ def token_read(server: "Server", request: TokenReadRequest, watch: WatchSet | No
     acl = server.store.acl
     by_accessor = request.token_id_type == BY_ACCESSOR
     if by_accessor:
-        require(server.guard.resolve(request.options.token, watch).authorizer, "acl", "", READ)
+        require_of(server.guard.resolve(request.options.token, watch), "ACL.TokenRead", "acl", "", READ)
     found = acl.token_by_accessor(request.token_id) if by_accessor else acl.token(request.token_id)
     if found is not None and is_expired(found, server.wall_s()):
         found = None

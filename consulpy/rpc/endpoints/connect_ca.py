@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from consulpy.acl.levels import WRITE
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import ZERO_TIME
-from consulpy.rpc.acl.denied import require
+from consulpy.rpc.acl.denied import require_of
 from consulpy.rpc.connect.interface import CertificateAuthority
 from consulpy.rpc.methods import read, write
 from consulpy.state.store import Store
@@ -60,7 +60,7 @@ def roots_in(store: Store, watch: WatchSet | None) -> CARootsReply:
 def configuration_get(server: "Server", request: SpecificRequest, watch: WatchSet | None) -> CAConfiguration:
     """The configuration, with its private key if it has one."""
     authority_of(server)
-    require(server.guard.resolve(request.options.token, watch).authorizer, "operator", "", WRITE)
+    require_of(server.guard.resolve(request.options.token, watch), "ConnectCA.ConfigurationGet", "operator", "", WRITE)
     found = server.store.connect_ca.configuration(watch)
     if found is None:
         raise RPCError("CA not initialized: no configuration is stored yet")
@@ -77,7 +77,7 @@ def _refuse_none(request: CARequest) -> None:
 def configuration_set(server: "Server", request: CARequest) -> Any:
     """Replace the configuration."""
     authority = authority_of(server)
-    require(server.guard.resolve(request.token).authorizer, "operator", "", WRITE)
+    require_of(server.guard.resolve(request.token), "ConnectCA.ConfigurationSet", "operator", "", WRITE)
     return Deferred.fromCoroutine(authority.configure(request))
 
 
@@ -100,11 +100,8 @@ def may_sign(server: "Server", token: str) -> Callable[[Any], None]:
     def check(identity: Any) -> None:
         service = getattr(identity, "service", None)
         if server.guard.is_on:
-            authorizer = server.guard.resolve(token).authorizer
-            if service is not None:
-                require(authorizer, "service", service, WRITE)
-            else:
-                require(authorizer, "node", identity.agent, WRITE)
+            resource = ("service", service) if service is not None else ("node", identity.agent)
+            require_of(server.guard.resolve(token), "ConnectCA.Sign", *resource, WRITE)
         if service is not None and identity.datacenter != server.datacenter:
             raise RPCError(
                 f"SPIFFE ID in CSR from a different datacenter: {identity.datacenter}, we are {server.datacenter}"
@@ -117,5 +114,5 @@ def may_sign(server: "Server", token: str) -> Callable[[Any], None]:
 def sign_intermediate(server: "Server", request: CASignRequest) -> Any:
     """A certificate for the signing key of another datacenter."""
     authority = authority_of(server)
-    require(server.guard.resolve(request.token).authorizer, "operator", "", WRITE)
+    require_of(server.guard.resolve(request.token), "ConnectCA.SignIntermediate", "operator", "", WRITE)
     return Deferred.fromCoroutine(authority.sign_intermediate(request.csr))

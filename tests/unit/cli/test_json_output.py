@@ -8,7 +8,7 @@ import pytest
 from consulpy.cli.command import COMMANDS
 from consulpy.cli.loader import load_all
 from consulpy.cli.main import main
-from consulpy.client import Client
+from consulpy.client import AnswerError, Client
 
 #: Commands without it, by why.
 MESSAGES = {
@@ -79,6 +79,43 @@ def test_a_decision(capsys: pytest.CaptureFixture[str]) -> None:
     )
     status, found = run(capsys, "acl explain -format json self operator read")
     assert (status, found["Rule"], found["Policy"]) == (1, "", "")
+
+
+@pytest.mark.parametrize("words", ["self key write a", "self key:write a", "key:write a"])
+def test_a_question_about_the_token_of_the_request(capsys: pytest.CaptureFixture[str], words: str) -> None:
+    status, found = run(capsys, f"acl explain -format json {words}")
+    assert (status, found["Rule"]) == (1, 'key "a" { policy = "read" }')
+    assert run(capsys, f"acl explain -format json {words.replace('write', 'read')}")[0] == 0
+
+
+@pytest.mark.parametrize("words", ["", "key:write a b", "self key", "nope:read a", "key:nope a", "self key nope a"])
+def test_questions_that_are_none(capsys: pytest.CaptureFixture[str], words: str) -> None:
+    assert main(f"acl explain {words}".split()) == 1
+    assert capsys.readouterr().err.startswith("Error! ")
+
+
+def test_policies_are_read_with_the_token_of_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token of -token is asked about; it need not have the right to read its own policies."""
+    read: list[tuple[str, str]] = []
+
+    def get(client: Client, path: str, *_: Any, **__: Any) -> Any:
+        read.append((client._connection.settings.token, path))
+        if path.startswith("/v1/acl/policy/") and client._connection.settings.token != "manager":
+            raise AnswerError(403, "Permission denied")
+        return ANSWERS[path]
+
+    monkeypatch.setattr(Client, "get", get)
+    monkeypatch.setattr(Client, "post", lambda *_, **__: [{"Allow": True}])
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "manager")
+    status, found = run(capsys, "acl explain -format json -token its key:read a")
+    assert (status, found["Rule"]) == (0, 'key "a" { policy = "read" }')
+    assert ("its", "/v1/acl/token/self") in read
+    assert [token for token, path in read if path.startswith("/v1/acl/policy/")] == ["manager"]
+    monkeypatch.delenv("CONSUL_HTTP_TOKEN")
+    assert main(["acl", "explain", "-token", "its", "key:read", "a"]) == 0
+    assert "may not read policies (acl:read)" in capsys.readouterr().out
 
 
 def test_templated_policies_decide_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from consulpy.http.api import acl_bodies
 from consulpy.http.api.acl_route import acl_route
 from consulpy.http.api.params import token
 from consulpy.http.api.routing import HttpError, Request, Response
-from consulpy.rpc.acl.denied import require
+from consulpy.rpc.acl.denied import require_of
 from consulpy.rpc.endpoints.acl_newer import check_variable
 from consulpy.structs.acl import Policy
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 async def _require_read(agent: "AgentInterface", request: Request) -> None:
-    identity = await agent.access.identity(token(request))
-    require(identity.authorizer, "acl", "", READ)
+    require_of(await agent.access.identity(token(request)), request.path, "acl", "", READ)
 
 
 def _template(request: Request) -> Template:

@@ -13,7 +13,7 @@ from consulpy.http.api.params import apply_to_read, refuse_namespaces
 from consulpy.http.api.params import token as token_of
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.http.api.rpc_read import cache_headers, meta_headers
-from consulpy.rpc.acl.denied import require
+from consulpy.rpc.acl.denied import require_of
 from consulpy.rpc.call import ServerCaller
 from consulpy.structs.connect_ca import RATE_LIMITED
 from consulpy.structs.intention import (
@@ -112,8 +112,8 @@ async def authorize(agent: "AgentInterface", request: Request) -> Response:
         raise BadRequest("Bad request: ClientCertURI not a valid Connect identifier") from None
     if not isinstance(identity, ServiceId):
         raise BadRequest("Bad request: ClientCertURI not a valid Service identifier")
-    authorizer = (await agent.access.identity(token_of(request))).authorizer
-    require(authorizer, "service", body.target, WRITE)
+    asking = await agent.access.identity(token_of(request))
+    require_of(asking, request.path, "service", body.target, WRITE)
     filled = apply_to_read(agent, request, SpecificRequest())
     query: Any = IntentionQuery(
         datacenter=filled.datacenter,
@@ -139,7 +139,7 @@ async def authorize(agent: "AgentInterface", request: Request) -> Response:
         reason = "ACLs disabled, access is allowed by default"
         return Response({"Authorized": True, "Reason": reason}, headers=headers)
     reason = "Default behavior configured by ACLs"
-    return Response({"Authorized": authorizer.default_allows, "Reason": reason}, headers=headers)
+    return Response({"Authorized": asking.authorizer.default_allows, "Reason": reason}, headers=headers)
 
 
 def _is_source(intention: Intention, identity: ServiceId) -> bool:

@@ -10,7 +10,8 @@ from consulpy.gocompat.json_decode import GoError, Shape, decode, decode_bytes, 
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.body_shapes import API
-from consulpy.http.api.params import apply_to_read, apply_to_write
+from consulpy.http.api.params import apply_to_read, apply_to_write, token
+from consulpy.http.api.refused import missing_headers
 from consulpy.http.api.routes.kv import refuse_large
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.structs.kv import DirEntry
@@ -51,6 +52,9 @@ async def txn(agent: "AgentInterface", request: Request) -> Response:
     else:
         reply = await agent.caller.call("Txn.Apply", apply_to_write(agent, request, TxnRequest(ops=operations)))
         meta, headers = {}, {}
+    if any(error.missing for error in reply.errors or ()):
+        accessor = (await agent.access.identity(token(request))).token.accessor_id
+        headers |= missing_headers(accessor, *(error.missing for error in reply.errors or ()))
     shown = {"Results": _results(reply), "Errors": [error.to_json() for error in reply.errors or ()] or None, **meta}
     return Response(shown, status=409 if reply.errors else 200, headers=headers)
 
