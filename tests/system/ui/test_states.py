@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,6 +198,15 @@ def log_in(see: Visitor, secret: str, *, keep: bool) -> None:
         page.get_by_role("checkbox", name="Keep in this tab").check()
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_text("AccessorID").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path", ["services", "services/consul", "nodes", "nodes/s1", "kv", "intentions", "sessions", "queries", "map"]
+)
+def test_an_empty_list_does_not_say_that_there_is_nothing(browser: "Browser", guarded: str, path: str) -> None:
+    with visitor(browser, guarded) as see:
+        see.allowed_statuses |= {403, 404}
+        expect(see.go(f"dc1/{path}").get_by_text(re.compile("^No .* that may be read"))).to_be_visible()
 
 
 def test_a_refusal_is_a_state_of_the_page_and_a_token_ends_it(browser: "Browser", guarded: str) -> None:

@@ -114,7 +114,7 @@ export const page = {
               ${view.memo('picture', [coordinates.version, from, width], () => picture(body, from, width))}
               <h2>Round trips from ${name(from)}</h2>
               ${view.table.tools()} ${view.table.render()}`
-          : note('No node has coordinates yet: agents send theirs some 15 s after they have joined.'),
+          : note(view.app.hidden() ? 'No node that may be read has coordinates.' : 'No node has coordinates yet: agents send theirs some 15 s after they have joined.'),
       )}
       ${sameOnCommandLine([view.app.isOwn(view.route.dc) ? commandLine('consulpy rtt', [from ?? 'NODE', 'NODE']) : '', path(view.route.dc)])}`;
   },

@@ -227,7 +227,7 @@ function missing(view) {
   const close = (view.feeds.members.body ?? [])
     .filter((each) => each.Name.toLowerCase().startsWith(wanted.slice(0, 3)))
     .slice(0, 5);
-  return html`<p class="note">No node of this name is in the catalog or in the pool.</p>
+  return html`<p class="note">No node of this name ${view.app.hidden() ? 'that may be read ' : ''}is in the catalog or in the pool.</p>
     ${close.length ? html`<p>Close to it: ${close.map((each) => html`${anchor(to.node(view.route.dc, each.Name), name(each.Name))} `)}</p>` : nothing}`;
 }
 

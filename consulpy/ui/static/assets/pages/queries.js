@@ -67,7 +67,9 @@ export const page = {
               <p class="row-of-buttons">${query.Template?.Type ? html`<span class="muted">a template is tried by a name that it matches</span>` : action(view, 'Try', () => tryIt(view, query))}</p>
               ${answer(view.state.answers?.get(query.ID))}
             </section>`), 50)
-          : html`<p>There are no prepared queries.</p><pre tabindex="0">curl -X POST -d '{"Name": "nearest-web", "Service": {"Service": "web", "Near": "_agent"}}' '${location.origin}/v1/query'</pre>`,
+          : view.app.hidden()
+            ? html`<p>No query that may be read.</p>`
+            : html`<p>There are no prepared queries.</p><pre tabindex="0">curl -X POST -d '{"Name": "nearest-web", "Service": {"Service": "web", "Near": "_agent"}}' '${location.origin}/v1/query'</pre>`,
       )}
       ${sameOnCommandLine(['', path(view.route.dc)])}`;
   },
