@@ -53,6 +53,12 @@ test('what is wrong with hexadecimal is said', () => {
   assert.ok(isEqual(fromHex(' 00\nFF aa'), bytes(0, 255, 170)));
 });
 
+test('JSON that is nested deeply does not become hundreds of megabytes', () => {
+  const deep = (depth) => '['.repeat(depth) + ']'.repeat(depth);
+  assert.throws(() => prettyJson(deep(8000)), /larger than a server takes/);
+  assert.equal(prettyJson(deep(2)), '[\n  []\n]');
+});
+
 test('JSON becomes prettier without a number or a key being touched', () => {
   const text = '{"big":12345678901234567890,"e":1e400,"a":[1,2,{}],"a":"x,{}:\\"y","empty":[]}';
   assert.equal(

@@ -72,7 +72,10 @@ export function jsonError(text) {
   }
 }
 
-/** JSON with two spaces, numbers as they were typed: only the space between the parts changes. */
+/**
+ * JSON with two spaces, numbers as they were typed: only the space between the parts changes. Throws an Error if that is
+ * larger than a server takes: deep nesting makes much of a little.
+ */
 export function prettyJson(text) {
   JSON.parse(text);
   const parts = text.match(/"(?:\\.|[^"\\])*"|[[\]{},:]|[^\s[\]{},:"]+/g) ?? [];
@@ -90,6 +93,7 @@ export function prettyJson(text) {
     } else if (part === ',') out += part + line();
     else if (part === ':') out += ': ';
     else out += part;
+    if (out.length > VALUE_MAX) throw new Error('pretty-printed it is larger than a server takes');
   });
   return out;
 }

@@ -183,7 +183,12 @@ function editor(view) {
     view.draw();
   };
   const pretty = () => {
-    state.draft = prettyJson(state.draft);
+    try {
+      state.draft = prettyJson(state.draft);
+      view.failed = null;
+    } catch (error) {
+      view.failed = error;
+    }
     view.draw();
   };
   const mode = (id, label) =>
