@@ -56,6 +56,20 @@ def test_names_tags_and_outputs_are_text(see: Visitor, cluster: Cluster) -> None
     cluster.send("/v1/catalog/deregister", {"Node": "n<b>"})
 
 
+def test_thousands_of_tags_are_a_few_elements(see: Visitor, cluster: Cluster) -> None:
+    service = {"ID": "tagged-1", "Service": "tagged", "Tags": [f"t{number}" for number in range(3000)]}
+    cluster.send("/v1/catalog/register", {"Node": "tags", "Address": "10.9.9.7", "Service": service})
+    see.allowed_statuses.add(404)  # it is no member: there is no timeline
+    for path in ("services/tagged", "services/tagged/tags", "services/tagged/instances/tags/tagged-1", "nodes/tags"):
+        page = see.go(f"dc1/{path}")
+        expect(page.get_by_text("t1").first).to_be_visible()
+        assert page.locator("*").count() < 2000, path
+    expect(page.get_by_text("and 2990 more")).to_be_visible()
+    see.go("dc1/services/tagged/instances/tags/tagged-1").get_by_role("button", name="Show all 3000").click()
+    expect(page.get_by_text("t2999", exact=True)).to_be_visible()
+    cluster.send("/v1/catalog/deregister", {"Node": "tags"})
+
+
 #: Keys that an address cannot hold as they are, or can only if it is careful.
 KEYS = [
     "a b?c#d%2F&=+",

@@ -58,6 +58,10 @@ export const name = (text) => html`<bdi>${visible(text)}</bdi>`;
 export const names = (texts, most = 20) =>
   html`${texts.slice(0, most).map((each, at) => html`${at ? ', ' : ''}${name(each)}`)}${texts.length > most ? ', …' : ''}`;
 
+/** Tags; of very many only the first, and how many more there are. */
+export const labels = (tags, most) =>
+  html`${tags.slice(0, most).map((tag) => html`<span class="tag">${name(tag)}</span> `)}${tags.length > most ? html`<span class="muted">and ${tags.length - most} more</span>` : nothing}`;
+
 /** A link to a page of ours. */
 export const to = (path, content) => html`<a href=${link(path)}>${content}</a>`;
 

@@ -1,10 +1,13 @@
 /** One instance of a service: every check with its output, metadata, addresses. */
 
-import { facts, html, metadata, name, nothing, sameOnCommandLine, shown, state, tabs, to as anchor } from '../parts.js';
+import { facts, firstOf, html, labels, metadata, name, nothing, sameOnCommandLine, shown, state, tabs, to as anchor } from '../parts.js';
 import { to } from '../routes.js';
 import { nodeIn, nodePath } from '../catalog.js';
 import { checkSections } from '../checks.js';
 import { checkState, hostPort, visible, worst } from '../words.js';
+
+/** Tags that are drawn at once. */
+const TAGS = 50;
 
 const path = (route) => nodePath(route.node, route.dc);
 
@@ -34,7 +37,7 @@ function draw(view, node) {
       service.Kind && ['Kind', service.Kind],
       service.Tags?.length && [
         'Tags',
-        html`${service.Tags.map((tag) => html`<span class="tag">${name(tag)}</span> `)}`,
+        firstOf(view, 'tags', service.Tags, (some) => labels(some, Infinity), TAGS),
       ],
     ])}
     ${isDead ? html`<p class="note">The node has failed: what its own checks say is the last that it reported. ${anchor(to.node(route.dc, route.node), 'Why it failed')}</p>` : nothing}

@@ -6,6 +6,7 @@ import {
   failure,
   firstOf,
   html,
+  labels,
   metadata,
   name,
   nothing,
@@ -27,6 +28,9 @@ import { role, version } from '../members.js';
 import { milliseconds, nearest } from '../map.js';
 import { sentence } from '../why.js';
 import { MEMBER, checkState, commandLine, hostPort, localTimes, rank, visible, worst } from '../words.js';
+
+/** Tags of an instance that are drawn in the list. */
+const TAGS = 10;
 
 const catalogPath = (route) => nodePath(route.name, route.dc);
 const timelinePath = (route) => `/v1/agent/timeline/${encodeURIComponent(route.name)}`;
@@ -93,7 +97,7 @@ function services(view, node, isDead) {
         service,
       ]) => html`<li>${state(word)} ${anchor(to.instance(view.route.dc, service.Service, view.route.name, service.ID), name(service.ID))}
       <bdi class="mono">${visible(hostPort(service.Address || node.Address, service.Port))}</bdi>
-      ${(service.Tags ?? []).map((tag) => html`<span class="tag">${name(tag)}</span> `)}</li>`,
+      ${labels(service.Tags ?? [], TAGS)}</li>`,
     )}
   </ul>`,
     view.route.tab === '' ? 50 : 100,
