@@ -77,7 +77,7 @@ async function removeFolder(view) {
     }))
   )
     return;
-  const body = html`<p>All ${count(keys.length, 'key')} whose names begin with <code>${visible(folder)}</code> are deleted. This cannot be undone; <code>consulpy kv export</code> keeps them.</p>`;
+  const body = html`<p>All ${count(keys.length, 'key')} whose names begin with <code>${visible(folder)}</code> are deleted. This cannot be undone; <code>${command(view, 'consulpy kv export', folder)}</code> keeps them.</p>`;
   const title = `Delete ${visible(folder)}`;
   if (!(await ask({ title, body, danger: 'Delete', typed: keys.length > TYPED_ABOVE ? folder : '' }))) return;
   const done = await view.act(`${visible(folder)} was deleted`, () => removeBelow(dc, folder));
