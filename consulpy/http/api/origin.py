@@ -39,17 +39,22 @@ class Origins:
         host = _host_of_origin(origin or "")
         if host in self._allowed:
             return ""
-        if site is not None:
-            is_foreign = site.strip().lower() == "cross-site"
-        else:
-            is_foreign = host is None or host not in _hosts_of(web) or not self._is_ours(host)
-        if not is_foreign:
+        if not self._is_foreign(site, host, web):
             return ""
-        whose = f"Origin {printable(origin)[:200]!r}" if origin else "Sec-Fetch-Site: cross-site"
+        whose = f"Origin {printable(origin)[:200]!r}" if origin else f"Sec-Fetch-Site: {printable(site or '')[:20]}"
         return (
             f"Refused: a page of another site makes this request ({whose}). "
             "ui_config.allowed_hosts names the hosts whose pages may change something."
         )
+
+    def _is_foreign(self, site: str | None, host: str | None, web: Any) -> bool:
+        kind = (site or "").strip().lower()
+        if (
+            site is None or kind == "same-site"
+        ):  # sites are domains: who has one name of a domain need not have the others
+            is_own = host is not None and host in _hosts_of(web)
+            return not is_own or (site is None and not self._is_ours(host or ""))
+        return kind == "cross-site"
 
     def _is_ours(self, host: str) -> bool:
         if host in self._own or host == "consul" or host.endswith(".consul"):

@@ -29,7 +29,25 @@ def harness() -> HttpHarness:
         ({"Sec_Fetch_Site": "cross-site"}, False),
         ({"Sec_Fetch_Site": "Cross-Site"}, False),
         ({"Sec_Fetch_Site": "same-origin", "Origin": "https://behind.a.proxy"}, True),
-        ({"Sec_Fetch_Site": "same-site"}, True),
+        ({"Sec_Fetch_Site": "same-site"}, False),
+        ({"Sec_Fetch_Site": "same-site", "Origin": "http://localhost:3000"}, True),
+        (
+            {
+                "Sec_Fetch_Site": "Same-Site",
+                "Origin": "https://wiki.corp.example",
+                "X_Forwarded_Host": "ops.corp.example",
+            },
+            False,
+        ),
+        (
+            {
+                "Sec_Fetch_Site": "same-site",
+                "Origin": "https://ops.corp.example",
+                "X_Forwarded_Host": "ops.corp.example",
+            },
+            True,
+        ),
+        ({"Sec_Fetch_Site": "same-site", "Origin": "https://ui.example"}, True),
         ({"Sec_Fetch_Site": "none"}, True),
         ({"Origin": "https://ui.example"}, True),
         ({"Origin": "https://ui.example:8443", "Sec_Fetch_Site": "cross-site"}, True),
