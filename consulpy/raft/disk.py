@@ -23,6 +23,7 @@ from consulpy.raft.log_marker_file import LogMarker
 from consulpy.raft.messages import LogEntry
 from consulpy.raft.rows import entries_in, pack_hard_state, pack_meta, rows_of, unpack_hard_state, unpack_meta
 from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
+from consulpy.raft.write_ahead_file import close_and_keep, lost_commits, write_ahead_of
 from consulpy.state import snapshot as snapshots
 from consulpy.state.disk import STALE, LogStore, SnapshotJob, UnreadableLog, pack_parts, unpack_parts
 from consulpy.state.store import Store
@@ -76,7 +77,16 @@ class RaftDatabase(LogStore):
         why = self._marker.lost(begins_alone=self._begins_alone) if self._marker is not None else ""
         if why:
             raise UnreadableLog(why)
-        return super()._open()
+        connection = super()._open()
+        _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        write_ahead = write_ahead_of(self.path)
+        if lost_commits(write_ahead, max(frames, 0)) > 1:
+            why = f"{write_ahead.name} is damaged, and what was written after that place is lost"
+            if not self._begins_alone:
+                close_and_keep(connection, write_ahead)
+                raise UnreadableLog(why)
+            self._say("error", f"{self.path}: {why}")
+        return connection
 
     def set_servers(self, count: int) -> None:
         """Note the number of servers in the quorum: one of several never begins anew by itself."""

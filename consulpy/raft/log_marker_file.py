@@ -14,6 +14,7 @@ from typing import Final
 
 from consulpy.codec.msgpack import pack, unpack
 from consulpy.errors import WireError
+from consulpy.raft.write_ahead_file import write_ahead_of
 
 NAME: Final = "log.begun"
 
@@ -42,7 +43,7 @@ class LogMarker:
             return ""
         if _size(self._log) == 0:
             return "it was written before, and is missing or empty"
-        write_ahead = self._log.with_name(f"{self._log.name}-wal")
+        write_ahead = write_ahead_of(self._log)
         if self._is_open and _size(write_ahead) == 0:
             if begins_alone:
                 self._is_open = False

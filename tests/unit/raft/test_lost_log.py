@@ -90,6 +90,40 @@ def test_a_log_whose_end_is_lost_is_noticed_by_its_term(tmp_path: Path, last: Ha
         Opened(killed)
 
 
+def killed_with_damage(folder: Path, *, before_the_end: int) -> Path:
+    """The files of a killed server that made three writes; the write-ahead log is damaged in the last or an earlier."""
+    opened = Opened(folder / "log.sqlite")
+    sizes = []
+    for index in (1, 2, 3):
+        opened.write(Update(None, None, [LogEntry(b"x" * 100, None, index, 1, 0)]))
+        sizes.append((folder / "log.sqlite-wal").stat().st_size)
+    killed = copied_as_it_is(folder)
+    opened.database.close()
+    written = killed.with_name("log.sqlite-wal")
+    data = bytearray(written.read_bytes())
+    data[sizes[-1 - before_the_end] - 8] ^= 1
+    written.write_bytes(data)
+    return killed
+
+
+def test_a_log_that_is_damaged_before_its_end_is_refused_by_one_of_several(tmp_path: Path) -> None:
+    """It reads as one that ends there: acknowledged entries would be missing."""
+    killed = killed_with_damage(tmp_path, before_the_end=1)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"log.sqlite-wal is damaged.*remove-peer"):
+            Opened(killed)
+    lines: list[str] = []
+    alone = RaftDatabase(str(killed), lambda _level, text: lines.append(text), alone=True)
+    assert [entry.index for entry in alone.load_raft(OWN, lambda *_: None).entries] == [1]
+    assert "is damaged" in lines[0]
+    alone.close()
+
+
+def test_a_last_write_that_was_cut_off_is_none(tmp_path: Path) -> None:
+    """It was not acknowledged."""
+    assert len(Opened(killed_with_damage(tmp_path, before_the_end=0)).found.entries) == 2
+
+
 def test_one_of_several_does_not_begin_anew_although_it_began_alone(path: Path) -> None:
     database = RaftDatabase(str(path), lambda level, text: None, alone=True)
     database.load_raft(OWN, lambda *_: None)
