@@ -107,7 +107,8 @@ class Guard:
     ) -> tuple[Authorizer, Any]:
         if method.before_token is not None:
             method.before_token(server, request)
-        identity = self.resolve(token_of(request), watch)
+        secret = token_of(request) if access.secret is None else access.secret(server, request)
+        identity = self.resolve(secret, watch)
         if method.before_rights is not None:
             method.before_rights(server, request)
         if access.check is None:

@@ -7,6 +7,7 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import READ
 from consulpy.rpc.acl.denied import Denied
 from consulpy.rpc.acl.filters import filter_reply, query_prefix, redacted, visible_queries
+from consulpy.rpc.acl.tokens import token_of
 from consulpy.structs.prepared_query import (
     PreparedQuery,
     QueriesReply,
@@ -55,26 +56,28 @@ def own_token(server: "Server", method: str, request: object) -> str:
     return query.token if query is not None else ""
 
 
+def execute_secret(server: "Server", request: QueryExecuteRequest) -> str:
+    """By whose rights a query is executed: its own token counts in place of the caller's, which need not even exist."""
+    return own_token(server, "PreparedQuery.Execute", request) or token_of(request)
+
+
+def execute_remote_secret(server: "Server", request: QueryExecuteRemoteRequest) -> str:
+    """The same for the query of another datacenter."""
+    return own_token(server, "PreparedQuery.ExecuteRemote", request) or token_of(request)
+
+
 def executed(
-    authorizer: Authorizer, server: "Server", request: QueryExecuteRequest, reply: QueryExecuteReply
+    authorizer: Authorizer,
+    server: "Server",
+    _request: QueryExecuteRequest,
+    reply: QueryExecuteReply,
 ) -> QueryExecuteReply:
-    """PreparedQuery.Execute: by the query's own token, if it has one. Other datacenters have filtered theirs."""
-    if reply.datacenter != server.datacenter:
-        return reply
-    query = server.store.queries.resolve(request.query_id_or_name, request.agent)
-    return _by_own_token(authorizer, server, query, reply)
+    """PreparedQuery.Execute. Other datacenters have filtered theirs."""
+    return reply if reply.datacenter != server.datacenter else filter_reply(authorizer, reply)
 
 
 def executed_remotely(
-    authorizer: Authorizer, server: "Server", request: QueryExecuteRemoteRequest, reply: QueryExecuteReply
+    authorizer: Authorizer, _server: "Server", _request: QueryExecuteRemoteRequest, reply: QueryExecuteReply
 ) -> QueryExecuteReply:
     """PreparedQuery.ExecuteRemote."""
-    return _by_own_token(authorizer, server, request.query, reply)
-
-
-def _by_own_token(
-    authorizer: Authorizer, server: "Server", query: PreparedQuery | None, reply: QueryExecuteReply
-) -> QueryExecuteReply:
-    if query is not None and query.token:
-        authorizer = server.guard.resolve(query.token).authorizer
     return filter_reply(authorizer, reply)

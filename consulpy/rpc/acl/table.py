@@ -18,6 +18,10 @@ Check = Callable[[Any, Any, Any], Any]
 After = Callable[[Any, Any, Any, Any], Any]
 
 
+#: `secret(server, request)`: by whose rights a call is judged.
+Secret = Callable[[Any, Any], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """Access rule of a method. `check`: before it is answered; `after`: the filter of its reply.
@@ -28,6 +32,8 @@ class Access:
     check: Check | None = None
     after: After | None = None
     is_open: bool = False
+    #: The secret that counts, if it is not that of the request.
+    secret: Secret | None = None
 
 
 def _by_type(authorizer: Any, _server: Any, _request: Any, reply: Any) -> Any:
@@ -35,8 +41,8 @@ def _by_type(authorizer: Any, _server: Any, _request: Any, reply: Any) -> Any:
 
 
 def _instances(authorizer: Any, _server: Any, request: Any, reply: Any) -> Any:
-    """Instances of a service; without the right to read it none of its proxies are visible, whatever their names."""
-    if request.connect and not authorizer.allows("service", request.service_name, READ):
+    """Instances of a service; without the right to read it none of its proxies and gateways are visible."""
+    if (request.connect or request.ingress) and not authorizer.allows("service", request.service_name, READ):
         return type(reply)(meta=reply.meta)
     return filter_reply(authorizer, reply)
 
@@ -167,8 +173,8 @@ ACCESS: Final[dict[str, Access]] = {
     "Operator.TransferLeader": _OPERATOR_WRITE,
     "Operator.Usage": _OPERATOR_READ,
     "PreparedQuery.Apply": Access(checks.query_change),
-    "PreparedQuery.Execute": Access(after=queries.executed),
-    "PreparedQuery.ExecuteRemote": Access(after=queries.executed_remotely),
+    "PreparedQuery.Execute": Access(after=queries.executed, secret=queries.execute_secret),
+    "PreparedQuery.ExecuteRemote": Access(after=queries.executed_remotely, secret=queries.execute_remote_secret),
     "PreparedQuery.Explain": Access(after=queries.explained),
     "PreparedQuery.Get": Access(after=queries.got),
     "PreparedQuery.List": FILTERED,
