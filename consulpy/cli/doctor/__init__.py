@@ -85,7 +85,7 @@ def examine(given: Invocation, target: str) -> list[dict[str, Any]]:
         if target and not any(finding.check == f"join {target}" for finding in findings):
             findings += from_here or _target_from_here(target, deadline)
         return [finding.to_json() for finding in findings]
-    return found if target else [*_late_answers(found, times), *found]
+    return found if target else [*_late_answers(found, times, deadline), *found]
 
 
 def _found_by_agent(
@@ -109,8 +109,11 @@ def _has_opened(request: "Future[_Small]") -> bool:
     return not request.done() or request.result().opened
 
 
-def _late_answers(found: list[dict[str, Any]], times: "list[Future[_Small]]") -> list[dict[str, Any]]:
+def _late_answers(
+    found: list[dict[str, Any]], times: "list[Future[_Small]]", deadline: Deadline
+) -> list[dict[str, Any]]:
     """A finding if small requests are answered late, and the agent has not said so itself."""
+    wait(times, timeout=deadline.left_s(0.1))
     took_s = [each.result().took_s if each.done() else float("inf") for each in times]
     if sum(each > SLOW_S for each in took_s) < SLOW_ANSWERS or any(f["cause"] == Cause.SELF_SLOW for f in found):
         return []
