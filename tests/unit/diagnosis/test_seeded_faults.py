@@ -26,7 +26,8 @@ KINDS: dict[str, tuple[Callable[[str, str], list[Fault]], set[str]]] = {
         lambda victim, asked: [at(5).drop(victim, to=asked, udp=True), at(5).drop(asked, to=victim, udp=True)],
         {"udp-blocked"},
     ),
-    "one way": (lambda victim, asked: [at(5).drop(asked, to=victim, udp=True)], {"udp-one-way"}),
+    # the second where nothing of theirs was heard yet
+    "one way": (lambda victim, asked: [at(5).drop(asked, to=victim, udp=True)], {"udp-one-way", "udp-blocked"}),
     "tcp": (lambda victim, asked: [at(5).drop(victim, to=asked, udp=False)], {"tcp-blocked"}),
     "path": (lambda victim, asked: [at(5).drop(victim, to=asked), at(5).drop(asked, to=victim)], {"path-blocked"}),
     "healed": (lambda victim, _asked: [at(5).partition({victim}), at(40).heal()], {"healthy"}),

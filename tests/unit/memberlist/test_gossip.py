@@ -1,5 +1,10 @@
-"""When a member gossips: on the beats of its interval while there is something to say (docs/wire/gossip.md 5.7)."""
+"""When a member gossips: on the beats of its interval while there is something to say (docs/wire/gossip.md 5.7).
 
+At rest, one of the first beat's packets goes out in advance.
+"""
+
+import math
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -18,15 +23,20 @@ def alive(name: str) -> Alive:
     return Alive(1, name, "127.10.0.9", 8301, b"m", VSN)
 
 
-def beats(lone: LoneMemberlist, seconds: float) -> list[float]:
-    """When it sent anything in the next `seconds`."""
-    times: list[float] = []
+def packets(lone: LoneMemberlist, seconds: float) -> list[tuple[float, int]]:
+    """When it sent anything in the next `seconds`, and how many packets."""
+    sent: list[tuple[float, int]] = []
     end_s = lone.clock.seconds() + seconds
     while lone.clock.seconds() < end_s:
         lone.clock.advance(0.001)
-        if lone.sent():
-            times.append(lone.clock.seconds())
-    return times
+        if count := len({to for to, _ in lone.sent()}):
+            sent.append((lone.clock.seconds(), count))
+    return sent
+
+
+def beats(lone: LoneMemberlist, seconds: float) -> list[float]:
+    """When it sent anything in the next `seconds`."""
+    return [at_s for at_s, _ in packets(lone, seconds)]
 
 
 def test_who_has_nothing_to_say_has_no_timer_for_it() -> None:
@@ -39,17 +49,26 @@ def test_who_has_nothing_to_say_has_no_timer_for_it() -> None:
     assert lone.sent() == []
 
 
-def test_news_are_told_at_each_beat_as_often_as_they_should_be() -> None:
-    lone = LoneMemberlist(**NEVER)
-    lone.knows("n2")
-    lone.clock.advance(50)
-    lone.get(alive("n3"))
-    times = beats(lone, 5)
-    assert times[0] - 50 <= INTERVAL_S + 0.001
-    assert len(times) == retransmit_limit(lone.memberlist.config.retransmit_mult, 3) / 2  # to two receivers at a time
-    assert [after - before for before, after in pairwise(times)] == [
-        pytest.approx(INTERVAL_S, abs=0.002) for _ in times[1:]
-    ]
+def test_the_first_news_go_to_one_member_at_once_and_to_the_others_at_the_beats() -> None:
+    """As many packets as if all had waited for the beats: the limit, of which a beat has three."""
+    for pause_s in range(10):  # wherever in the interval it is
+        lone = LoneMemberlist(**NEVER)
+        for number in range(2, 11):
+            lone.knows(f"n{number}", port=8300 + number)
+        lone.clock.advance(50 + pause_s * INTERVAL_S / 10)
+        began_s = lone.clock.seconds()
+        lone.get(alive("n11"))
+        sent = packets(lone, 5)
+        limit = retransmit_limit(lone.memberlist.config.retransmit_mult, 11)
+        assert sum(count for _, count in sent) == limit == 8
+        assert sent[0][0] - began_s <= INTERVAL_S / 20 + 0.002
+        if len(sent) == 3:  # a beat came as soon
+            assert [count for _, count in sent] == [3, 3, 2]
+        else:
+            assert [count for _, count in sent] == [1, 2, 3, 2]
+            assert sent[1][0] - began_s <= INTERVAL_S + 0.002
+        for before, after in pairwise(at_s for at_s, _ in sent[-3:]):
+            assert after - before == pytest.approx(INTERVAL_S, abs=0.002)
 
 
 def test_alone_there_is_nobody_to_tell_until_somebody_comes() -> None:
@@ -85,13 +104,16 @@ def test_nothing_is_sent_once_it_is_shut_down() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.floats(min_value=0.001, max_value=3.0), min_size=2, max_size=8))
-def test_however_news_come_in_beats_are_whole_intervals_apart(pauses_s: list[float]) -> None:
+def test_however_news_come_in_an_interval_has_three_packets_at_most(pauses_s: list[float]) -> None:
+    """A beat and what went out in advance of it together."""
     lone = LoneMemberlist(**NEVER)
-    lone.knows("n2")
-    times: list[float] = []
-    for number, pause_s in enumerate(pauses_s):
-        lone.get(alive(f"n{number + 3}"))
-        times += beats(lone, pause_s)
-    for at_s in times:
-        apart = (at_s - times[0]) / INTERVAL_S
-        assert apart == pytest.approx(round(apart), abs=0.02)
+    for number in range(2, 11):
+        lone.knows(f"n{number}", port=8300 + number)
+    phase_s = lone.memberlist.outgoing._gossip_at_s
+    beat_packets = Counter[int]()
+    for number, pause_s in enumerate([*pauses_s, 1.0]):
+        lone.get(alive(f"n{number + 11}"))
+        for at_s, count in packets(lone, pause_s):
+            beat_packets[math.ceil((at_s - phase_s) / INTERVAL_S - 0.02)] += count
+    assert beat_packets
+    assert max(beat_packets.values()) <= lone.memberlist.config.gossip_nodes
