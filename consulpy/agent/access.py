@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredLock
 
-from consulpy.agent.build.gossip import reporter
+from consulpy.agent.process.logs import reporter
 from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import read_tokens, write_tokens
 from consulpy.config.schema import RuntimeConfig

@@ -8,7 +8,7 @@ from typing import Any, Final
 from consulpy.clock import Clock, Timer
 from consulpy.gocompat.time import go_time
 from consulpy.leader.acl_replication import AclReplication
-from consulpy.rpc.endpoints._uuids import new_uuid
+from consulpy.rpc.uuids import new_uuid
 from consulpy.state.acl_commands import AclBootstrap, PolicySet, TokenDelete, TokenSet
 from consulpy.state.command import Command
 from consulpy.state.store import Store

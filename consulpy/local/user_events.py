@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import field, replace
 from random import Random
 from typing import Any, Final, Protocol
-from uuid import UUID
 
 import msgpack
 from twisted.internet.defer import Deferred
@@ -22,6 +21,7 @@ from consulpy.errors import BadRequest, RPCError, WireError
 from consulpy.gocompat.regexp import BadRegexp, compile_regexp
 from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
+from consulpy.rpc.uuids import new_uuid
 from consulpy.state.watch import WatchRegistry, WatchSet
 from consulpy.structs.requests import EventFireRequest
 
@@ -177,7 +177,7 @@ class UserEvents:
         Raises what `Event.check` raises; the Deferred fails with the `RPCError` of the call.
         """
         event.check()
-        fired = replace(event, id=str(UUID(int=self.rng.getrandbits(128))), version=VERSION, ltime=0)
+        fired = replace(event, id=new_uuid(self.rng), version=VERSION, ltime=0)
         request = EventFireRequest(datacenter=datacenter, name=fired.name, payload=fired.encode())
         request.options.allow_stale = True
         request.options.token = token

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.agent.build.gossip import reporter
+from consulpy.agent.process.logs import reporter
 from consulpy.backoff import backoff_s
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import RPCError, WireError

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.internet.threads import deferToThreadPool
 
-from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role, Stops, reply_timeout
+from consulpy.agent.process.logs import reporter
 from consulpy.config.schema import RuntimeConfig
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.cache.caching_caller import CachingCaller

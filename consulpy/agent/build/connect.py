@@ -6,8 +6,8 @@ Its imports are costly: only agents with Connect import it.
 from random import Random
 from typing import Any
 
-from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
+from consulpy.agent.process.logs import reporter
 from consulpy.agent.process.monotonic import wall_s
 from consulpy.config.schema import RuntimeConfig
 from consulpy.local.leaf_certificates import LeafCertificates, ReadRoots

@@ -10,14 +10,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from twisted.logger import LogLevel
-
 from consulpy.agent.features.keyring import KeyringFile
-from consulpy.agent.process import logs
 from consulpy.agent.process.disk_thread import DiskThread
+from consulpy.agent.process.logs import reporter
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.schema import RuntimeConfig
-from consulpy.log import Logger
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.keyring import Keyring
 from consulpy.memberlist.transport import GossipTransport
@@ -41,21 +38,6 @@ class GossipPool:
     serf: Serf
     transport: Any
     default_port: int
-
-
-def reporter(pool: str) -> Callable[[str, str], None]:
-    """The log function of an I/O-free machine: `log(level, text)`; level: trace, debug, info, warn or error."""
-    log = Logger(f"consulpy.{pool}")
-    levels = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
-
-    def report(level: str, text: str) -> None:
-        if level == "trace":
-            if logs.tracing():  # each probe has such a line, and an event costs as much as all the rest of it
-                log.debug("{text}", text=text, trace=True)
-        else:
-            log.emit(levels[level], "{text}", text=text)
-
-    return report
 
 
 def lan_pool(

@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred, fail
 from consulpy.agent.build import settings
 from consulpy.agent.build.bootstrap import Bootstrap
 from consulpy.agent.build.completion import completion
-from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.newer_kinds import NewerKindsGuard
 from consulpy.agent.build.quorum_peers import QuorumPeers
 from consulpy.agent.build.raft_report import raft_stats, server_health
 from consulpy.agent.build.take_over import take_over
 from consulpy.agent.process.disk_thread import disk_thread
+from consulpy.agent.process.logs import reporter
 from consulpy.codec.record import Record
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import NoLeader, RPCError

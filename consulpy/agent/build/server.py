@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from consulpy.agent.access import acl_duties, server_guard
-from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role, reply_timeout
+from consulpy.agent.process.logs import reporter
 from consulpy.agent.process.monotonic import wall_clock
 from consulpy.agent.process.token_file import AclResetFile
 from consulpy.config.schema import RuntimeConfig

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from consulpy.agent.build.gossip import reporter
+from consulpy.agent.process.logs import reporter
 from consulpy.errors import ConfigError
 from consulpy.raft.disk import RaftDatabase
 from consulpy.raft.peers_file import NAME as PEERS_FILE

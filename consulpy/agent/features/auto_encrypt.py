@@ -14,8 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from consulpy.agent.build.connect import roots_reader, tls_of_servers
-from consulpy.agent.build.gossip import reporter
 from consulpy.agent.build.role import Role
+from consulpy.agent.process.logs import reporter
 from consulpy.agent.process.monotonic import wall_clock
 from consulpy.backoff import backoff_s
 from consulpy.clock import pause

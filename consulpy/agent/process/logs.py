@@ -15,7 +15,7 @@ from zope.interface import implementer
 from consulpy.agent.process.descriptors import LOG_INTERVAL_S, OncePer, is_exhaustion
 from consulpy.codec.printable import printable
 from consulpy.codec.secrets import text_without_secrets
-from consulpy.log import split_namespace
+from consulpy.log import Logger, split_namespace
 
 #: Consul's levels, and the least rank that each shows.
 LEVELS: Final = {"TRACE": -1, "DEBUG": 0, "INFO": 1, "WARN": 2, "ERR": 3, "ERROR": 3}
@@ -158,3 +158,21 @@ def stream(level: str, as_json: bool, write: Callable[[str], None], node: str = 
             _tracing.discard(sink)
 
     return cancel
+
+
+def reporter(part: str) -> Callable[[str, str], None]:
+    """The log function of a part without I/O: `log(level, text)`; level: trace, debug, info, warn or error.
+
+    `part`: where its lines come from, as `serf.lan`.
+    """
+    log = Logger(f"consulpy.{part}")
+    levels = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
+
+    def report(level: str, text: str) -> None:
+        if level == "trace":
+            if tracing():  # each probe has such a line, and an event costs as much as all the rest of it
+                log.debug("{text}", text=text, trace=True)
+        else:
+            log.emit(levels[level], "{text}", text=text)
+
+    return report

@@ -24,7 +24,7 @@ from consulpy.gocompat.time import ZERO_TIME, go_time, unix_s
 from consulpy.rpc.connect.interface import AuthorityHost
 from consulpy.rpc.connect.provider import Provider
 from consulpy.rpc.connect.signing_limits import SigningLimits
-from consulpy.rpc.endpoints._uuids import new_uuid
+from consulpy.rpc.uuids import new_uuid
 from consulpy.state.connect_commands import ConnectCA, ConnectCALeaf
 from consulpy.structs import connect_ca as structs
 from consulpy.structs.connect_ca import CAConfiguration, CALeafRequest, CARequest, CARoot, IssuedCert

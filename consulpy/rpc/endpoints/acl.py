@@ -8,9 +8,9 @@ from consulpy.acl.authorizer import Authorizer
 from consulpy.acl.levels import LIST, NAMED, READ, SCALARS, WRITE
 from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.time import go_time
-from consulpy.rpc.endpoints._uuids import is_uuid
 from consulpy.rpc.endpoints.acl_token import new_secret
 from consulpy.rpc.methods import read, write
+from consulpy.rpc.uuids import is_uuid
 from consulpy.state.acl_commands import AclBootstrap
 from consulpy.state.watch import WatchSet
 from consulpy.structs.acl import RESERVED_PREFIX, Token, management_token

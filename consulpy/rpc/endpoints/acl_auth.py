@@ -14,11 +14,11 @@ from consulpy.filter import FilterError, compile_filter
 from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.acl.resolver import AclNotFound, is_root_name
-from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import check_name, is_identity_name, is_role_name
 from consulpy.rpc.endpoints.acl_newer import TEMPLATED, check_binding, refuse_newer_rule, templated_link
 from consulpy.rpc.endpoints.acl_token import TTL_MAX_S, TTL_MIN_S, new_secret, put_token
 from consulpy.rpc.methods import read, write
+from consulpy.rpc.uuids import is_uuid, new_uuid
 from consulpy.state.acl import AUTH_METHODS, BINDING_RULES
 from consulpy.state.acl_commands import AuthMethodDelete, AuthMethodSet, BindingRuleDelete, BindingRuleSet, TokenDelete
 from consulpy.state.watch import WatchSet

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from consulpy.acl.rules import InvalidRules, parse
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.rpc.acl.resolver import AclNotFound
-from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import check_name, checked_nodes, checked_services, resolved_policies
 from consulpy.rpc.endpoints.acl_newer import after_preparation, builtin_policy, checked_templates
 from consulpy.rpc.methods import read, write
+from consulpy.rpc.uuids import is_uuid, new_uuid
 from consulpy.state.acl import POLICIES, ROLES
 from consulpy.state.acl_commands import PolicyDelete, PolicySet, RoleDelete, RoleSet
 from consulpy.state.watch import WatchSet

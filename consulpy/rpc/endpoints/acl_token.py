@@ -10,10 +10,10 @@ from consulpy.gocompat.duration import format_duration_ns
 from consulpy.gocompat.time import ZERO_TIME, go_time, unix_s
 from consulpy.rpc.acl.denied import require_of
 from consulpy.rpc.acl.resolver import AclNotFound
-from consulpy.rpc.endpoints._uuids import is_uuid, new_uuid
 from consulpy.rpc.endpoints.acl_links import checked_nodes, checked_services, resolved_policies, resolved_roles
 from consulpy.rpc.endpoints.acl_newer import after_preparation, checked_templates
 from consulpy.rpc.methods import read, write
+from consulpy.rpc.uuids import is_uuid, new_uuid
 from consulpy.state.acl import POLICIES, ROLES, TOKENS, Acl, is_expired
 from consulpy.state.acl_commands import TokenDelete, TokenSet
 from consulpy.state.watch import WatchSet

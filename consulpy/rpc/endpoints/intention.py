@@ -11,9 +11,9 @@ from consulpy.filter.literals import quoted
 from consulpy.gocompat.multierror import format_errors
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.endpoints._result_filters import filtered
-from consulpy.rpc.endpoints._uuids import check_uuid, new_uuid
 from consulpy.rpc.long_read import LongRead
 from consulpy.rpc.methods import read, write
+from consulpy.rpc.uuids import check_uuid, new_uuid
 from consulpy.state.commands import Intention as Command
 from consulpy.state.watch import WatchSet
 from consulpy.structs.intention import (

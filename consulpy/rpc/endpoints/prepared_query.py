@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred
 from consulpy.errors import NotFound, RPCError
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.rpc.endpoints._result_filters import nearest_first
-from consulpy.rpc.endpoints._uuids import check_uuid, new_uuid
 from consulpy.rpc.endpoints.coordinate import datacenters_by_distance
 from consulpy.rpc.endpoints.health import node_of
 from consulpy.rpc.methods import METHODS, read, write
+from consulpy.rpc.uuids import check_uuid, new_uuid
 from consulpy.state.catalog import has_meta
 from consulpy.state.commands import PreparedQuery as Command
 from consulpy.state.gateways import connect_instances

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
-from consulpy.rpc.endpoints._uuids import new_uuid
+from consulpy.rpc.uuids import new_uuid
 from consulpy.state.commands import Command, Txn
 from consulpy.state.commands import Intention as IntentionCommand
 from consulpy.state.watch import WatchSet

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
 from consulpy.gocompat.duration import DurationError, format_duration_ns, parse_duration_ns
-from consulpy.rpc.endpoints._uuids import new_uuid
 from consulpy.rpc.methods import read, write
+from consulpy.rpc.uuids import new_uuid
 from consulpy.state.commands import Session as Command
 from consulpy.state.watch import WatchSet
 from consulpy.structs.requests import NodeRequest
