@@ -47,7 +47,7 @@ def options(request: Request) -> QueryOptions:
     """The options of a read. Raises `BadRequest`."""
     found = consistency(request)
     found.filter = request.query.get("filter")
-    _cache_control(request, found)
+    cache_control(request, found)
     index_and_wait(request.query, found)
     return found
 
@@ -92,7 +92,7 @@ def _consistency(request: Request, found: QueryOptions) -> None:
         raise BadRequest("Cannot specify ?cached with ?consistent, conflicting semantics.")
 
 
-def _cache_control(request: Request, found: QueryOptions) -> None:
+def cache_control(request: Request, found: QueryOptions) -> None:
     """Apply Cache-Control: how old a reply to `?cached` may be."""
     for part in request.header("Cache-Control").lower().split(","):
         name, _, seconds = part.strip().partition("=")

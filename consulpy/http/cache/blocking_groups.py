@@ -329,6 +329,11 @@ class _QueryGroup:
         is_watched = bool(request.dependencies.keys)
         waits = at >= len(_INDEX) and is_watched and not is_error
         self._index = int(response[at : response.index(b"\r\n", at)]) if waits else 0
+        if (
+            not waits and self._watch is not None
+        ):  # nobody may wait for what has no index: the next request least of all
+            self._watch.cancel()
+            self._watch = None
         if waits and not replaced:
             ready = [each for each in self._blocked if each.index < self._index or each in due]
         else:

@@ -53,10 +53,10 @@ class AuthorizedCache:
                 return result
         return CacheResult(await self._caller.call(method, request), hit=False)
 
-    async def datacenters(self) -> tuple[list[str], float | None]:
+    async def datacenters(self, *, must_revalidate: bool = False) -> tuple[list[str], float | None]:
         """The names of all datacenters, and their age in seconds; None for a miss."""
         now_s = self._clock.seconds()
-        if self._datacenters is not None and now_s - self._datacenters[0] < DATACENTERS_S:
+        if not must_revalidate and self._datacenters is not None and now_s - self._datacenters[0] < DATACENTERS_S:
             return self._datacenters[1], now_s - self._datacenters[0]
         names = await self._caller.call("Catalog.ListDatacenters", DatacentersRequest())
         self._datacenters = now_s, names

@@ -266,3 +266,19 @@ def test_everybody_is_counted_once() -> None:
     turn(harness)
     counts = {each["Name"]: each["Count"] for each in harness.agent.metrics.to_json()["Samples"]}
     assert counts["consul.http.GET.v1.kv._"] == 1 + 5
+
+
+@pytest.mark.parametrize("wait_for", ["", "&wait=0s", "&wait=5m"])
+def test_what_has_no_index_is_not_waited_for(wait_for: str) -> None:
+    """The 404 of a node has none, so no client can know when it changed; the second one waited for the whole time."""
+    harness = filled()
+    path = "/v1/internal/ui/node/none"
+    for _ in range(3):
+        waiting = wait(harness, path, 1, wait_for)
+        turn(harness)
+        assert waiting.answer is not None
+        assert waiting.answer.status == 404
+    together = [wait(harness, path, 1, wait_for) for _ in range(3)]
+    turn(harness)
+    assert [each.answer is not None for each in together] == [True] * 3
+    assert harness.agent.server.waiting == 0

@@ -39,3 +39,12 @@ def test_an_unknown_query_is_an_error_of_the_cache(name: str) -> None:
     assert (answer.headers["x-consul-index"], answer.headers["x-consul-knownleader"]) == ("1", "false")
     for target in ("execute", "explain?cached"):
         assert HttpHarness().ask(f"GET /v1/query/{name}/{target}").status == 404
+
+
+def test_a_client_may_want_fresh_datacenters() -> None:
+    harness = HttpHarness()
+    assert harness.ask("GET /v1/catalog/datacenters?cached").headers["x-cache"] == "MISS"
+    fresh = harness.ask("GET /v1/catalog/datacenters?cached", Cache_Control="must-revalidate")
+    assert fresh.headers["x-cache"] == "MISS"
+    wrong = harness.ask("GET /v1/catalog/datacenters?cached", Cache_Control="max-age=x")
+    assert (wrong.status, wrong.text) == (400, "Invalid Cache-Control header.")

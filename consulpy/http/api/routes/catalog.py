@@ -12,7 +12,7 @@ from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.body_shapes import STRUCTS
 from consulpy.http.api.central_config import CentralMerge, wants_central_config
-from consulpy.http.api.params import apply_to_write, consistency, refuse_namespaces
+from consulpy.http.api.params import apply_to_write, cache_control, consistency, refuse_namespaces
 from consulpy.http.api.routing import Request, Response, route
 from consulpy.http.api.rpc_read import cache_headers, read
 from consulpy.local.shapes import INDEXES, aux_struct
@@ -88,8 +88,9 @@ async def deregister(agent: "AgentInterface", request: Request) -> Response:
 async def datacenters(agent: "AgentInterface", request: Request) -> Response:
     """The names of all datacenters, the nearest first."""
     options = consistency(request)
+    cache_control(request, options)
     if options.use_cache and request.cache is not None:
-        found, age_s = await request.cache.datacenters()
+        found, age_s = await request.cache.datacenters(must_revalidate=options.must_revalidate)
         return Response(found, headers=cache_headers(age_s))
     return Response(await agent.caller.call("Catalog.ListDatacenters", DatacentersRequest(options=options)))
 
