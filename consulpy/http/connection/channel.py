@@ -193,6 +193,14 @@ class Channel(EarlyChannel):
     def _send100Continue(self) -> None:
         """Sent by `body_needed`: whose body is not read needs no leave."""
 
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        """Whether the connection stays open after the response (RFC 9112, 9.3). Twisted splits the field at blanks."""
+        fields = request.requestHeaders.getRawHeaders(b"connection") or ()
+        if any(option.strip().lower() == b"close" for field in fields for option in field.split(b",")):
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return version == b"HTTP/1.1"
+
     def _is_ready(self) -> bool:
         """Whether the next bytes begin a request, and all before it are answered."""
         busy = self._handlingRequest or self._arrival is not None

@@ -122,8 +122,16 @@ class ApiRequest(Request):
         self.method, self.uri, self.clientproto = command, relative(path), version
         self.path = self.uri.partition(b"?")[0]
         self.args = {}
+        if self.path == b"*" and command != b"OPTIONS":  # only these ask the server as a whole (RFC 9112, 3.2.4)
+            self.channel.refuse(error_response("400 Bad Request", "400 Bad Request"))
+            return
         if not self.channel.holds(self.process):
             self.process()  # type: ignore[no-untyped-call]
+
+    def _handleStar(self) -> None:
+        """Respond to `OPTIONS *`."""
+        self.responseHeaders.setRawHeaders(b"server", [b"consulpy"])
+        super()._handleStar()  # type: ignore[no-untyped-call]
 
     def on_end(self, call: Callable[[], None]) -> None:
         """Call `call` when the response is written or the client has disconnected."""

@@ -224,3 +224,34 @@ def test_pipelined_requests_are_all_answered(key: str, count: int) -> None:
     harness.agent.clock.pump([0.01] * 3)
     assert asking.raw.count(b"HTTP/1.1 200 OK") == asking.raw.count(b"HTTP/1.1 ") == count
     assert asking.transport.connected
+
+
+@pytest.mark.parametrize(
+    ("fields", "stays"),
+    [
+        (b"Connection: close\r\n", False),
+        (b"Connection: Close, x\r\n", False),
+        (b"Connection: x,close\r\n", False),
+        (b"Connection: x\r\nConnection: y , close\r\n", False),
+        (b"Connection: close-not\r\n", True),
+        (b"Connection: keep-alive, x\r\n", True),
+    ],
+)
+@pytest.mark.parametrize("key", [b"a", b"a%20b"])
+def test_close_may_be_one_of_several_options(fields: bytes, stays: bool, key: bytes) -> None:
+    asking = InMemoryClient(HttpHarness())
+    asking.send(b"PUT /v1/kv/%b HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n%b\r\n" % (key, fields) + SMUGGLED)
+    assert asking.raw.count(b"HTTP/1.1 200 OK") == 1 + stays
+    assert (b"\r\nConnection: close\r\n" in asking.raw, bool(asking.transport.connected)) == (not stays, stays)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "FOO"])
+def test_only_options_ask_the_server_as_a_whole(method: str) -> None:
+    asking = InMemoryClient(HttpHarness())
+    asking.send(f"{method} * HTTP/1.1\r\nHost: a\r\n\r\n".encode() + SMUGGLED)
+    assert asking.raw.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert asking.raw.count(b"HTTP/1.1 ") == 1
+    asking = InMemoryClient(HttpHarness())
+    asking.send(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert asking.raw.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Twisted" not in asking.raw
