@@ -5,7 +5,7 @@
                                 of a snapshot that stands in the place of entries, msgpack [index, term]
     entries(idx, data)          the byte 0xFE and msgpack [term, entries]; an entry is a command, or [type, data,
                                 extensions]; `idx` is the index of the first
-    snapshot(part, idx, data)   as there
+    snapshot(part, idx, data)   as there, each part with a checksum
 
 A file of format 2 is taken over when it is opened: its state becomes a snapshot in term `TAKEN_OVER_TERM`.
 """
@@ -25,7 +25,16 @@ from consulpy.raft.rows import entries_in, pack_hard_state, pack_meta, rows_of, 
 from consulpy.raft.storage import HardState, SnapshotMeta, StoredState, Update
 from consulpy.raft.write_ahead_file import close_and_keep, lost_commits, write_ahead_of
 from consulpy.state import snapshot as snapshots
-from consulpy.state.disk import STALE, LogStore, SnapshotJob, UnreadableLog, pack_parts, unpack_parts
+from consulpy.state.disk import (
+    STALE,
+    LogStore,
+    SnapshotJob,
+    UnreadableLog,
+    pack_part,
+    pack_parts,
+    refuse_part,
+    unpack_parts,
+)
 from consulpy.state.store import Store
 
 FORMAT: Final = 3
@@ -199,7 +208,10 @@ class RaftDatabase(LogStore):
     def add_to_snapshot(self, job: SnapshotJob, records: Sequence[bytes]) -> Exception | None:
         """Store one part of a snapshot, behind all that are there: parts of several may come by turns."""
         statements: list[tuple[str, tuple[Any, ...]]] = [
-            ("INSERT INTO snapshot SELECT coalesce(max(part), -1) + 1, ?, ? FROM snapshot", (job.index, pack(records)))
+            (
+                "INSERT INTO snapshot SELECT coalesce(max(part), -1) + 1, ?, ? FROM snapshot",
+                (job.index, pack_part(records)),
+            )
         ]
         if not job.part:  # what is left of one that failed
             statements.insert(0, ("DELETE FROM snapshot WHERE idx = ?", (job.index,)))
@@ -287,8 +299,14 @@ class RaftDatabase(LogStore):
         if meta is not None:
             self._connection.execute("DELETE FROM snapshot WHERE idx != ?", (meta.index,))  # never finished
             rows = self._connection.execute("SELECT data FROM snapshot WHERE idx = ? ORDER BY part", (meta.index,))
-            state = snapshots.restore(meta.index, unpack_parts(data for (data,) in rows))
+            state = snapshots.restore(meta.index, unpack_parts((data for (data,) in rows), self._damaged))
         return StoredState(self._hard_state(), meta, state, list(self._stored_entries()), self._unconfirmed())
+
+    def _damaged(self, why: str) -> None:
+        """A part of the snapshot is damaged: a quorum of one goes on with it, as nobody else has the state."""
+        if not self._begins_alone:
+            refuse_part(why)
+        self._say("error", f"{self.path}: {why}: some of the state may be wrong")
 
     def _stored_entries(self) -> Iterator[LogEntry]:
         for first, row in self._connection.execute("SELECT idx, data FROM entries ORDER BY idx"):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final
+from zlib import crc32
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, unpack
@@ -30,6 +31,10 @@ APPLICATION_ID: Final = 0x636F6E73
 FORMAT: Final = 2
 #: First byte of a row of several entries; no command starts with it.
 _BATCH_MARK: Final = b"\xff"
+#: First byte of a row of snapshot records with a checksum: four bytes, CRC-32 of the rest. Rows of earlier versions
+#: have none.
+_PART_MARK: Final = b"\xfd"
+_CHECKSUM_BYTES: Final = 4
 #: Maximum bytes of snapshot records in one row.
 PART_BYTES: Final = 1 << 18
 #: Size in bytes to which the write-ahead log is truncated after a snapshot.
@@ -190,9 +195,15 @@ def pack_parts(records: Sequence[bytes]) -> Iterator[bytes]:
         part.append(record)
         size += len(record)
         if size >= PART_BYTES:
-            yield pack(part)
+            yield pack_part(part)
             part, size = [], 0
-    yield pack(part)
+    yield pack_part(part)
+
+
+def pack_part(records: Sequence[bytes]) -> bytes:
+    """A row of records, with their checksum."""
+    packed = pack(records)
+    return _PART_MARK + crc32(packed).to_bytes(_CHECKSUM_BYTES, "big") + packed
 
 
 def _commands(row: bytes) -> list[bytes]:
@@ -205,10 +216,24 @@ def _commands(row: bytes) -> list[bytes]:
     return commands
 
 
-def unpack_parts(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The records in rows made by `pack_parts`. Raises `WireError`."""
+def refuse_part(why: str) -> None:
+    """Refuse a damaged part of a snapshot. Raises `WireError`."""
+    raise WireError(why)
+
+
+def unpack_parts(parts: Iterator[bytes], damaged: Callable[[str], None] = refuse_part) -> Iterator[bytes]:
+    """The records in rows made by `pack_parts`. Raises `WireError`.
+
+    `damaged(why)`: called for a row whose checksum is wrong; if it returns, the row is read nevertheless.
+    """
     for part in parts:
-        records = unpack(part)
+        packed = memoryview(part)
+        if part.startswith(_PART_MARK):
+            start = len(_PART_MARK) + _CHECKSUM_BYTES
+            packed = packed[start:]
+            if crc32(packed) != int.from_bytes(part[len(_PART_MARK) : start], "big"):
+                damaged("the checksum of a part of the snapshot is wrong")
+        records = unpack(packed)
         if not isinstance(records, list):
             raise WireError("a part of the snapshot is no list")
         yield from records

@@ -1,5 +1,6 @@
 """Snapshots in the file of the Raft log: taken, sent and received in parts, given up, known after a restart."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 
 from consulpy.codec.msgpack import pack
+from consulpy.errors import ConfigError
+from consulpy.raft.disk import RaftDatabase
 from consulpy.raft.messages import LogEntry
 from consulpy.raft.storage import HardState, SnapshotMeta, Update
 from consulpy.raft.store_storage import StoreStorage
@@ -173,3 +176,38 @@ def test_what_an_installed_snapshot_is_known_as_survives(path: Path) -> None:
         [],
         (9, 2),
     )
+
+
+def test_a_snapshot_with_a_wrong_byte_is_refused_by_one_of_several(path: Path) -> None:
+    """As a real server's is by its checksum: the states would differ."""
+    opened = Opened(path)
+    opened.save(SnapshotMeta(3, 1, CONFIGURATION_OF_ONE, 1), filled(3), 4)
+    opened.database.close()
+    connection = sqlite3.connect(path)
+    ((row,),) = connection.execute("SELECT data FROM snapshot").fetchall()
+    connection.execute("UPDATE snapshot SET data = ?", (row.replace(b"xxx", b"xyx", 1),))
+    connection.commit()
+    connection.close()
+    with pytest.raises(ConfigError, match=r"checksum of a part of the snapshot is wrong.*remove-peer"):
+        Opened(path)
+    lines: list[str] = []
+    alone = RaftDatabase(str(path), lambda _level, text: lines.append(text), alone=True)
+    state = alone.load_raft(OWN, lambda *_: None).state
+    assert state is not None
+    assert state.kv.table.get("key/3") is not None, "nobody else has it"
+    assert "some of the state may be wrong" in lines[0]
+    alone.close()
+
+
+def test_a_snapshot_of_an_earlier_version_has_no_checksum(path: Path) -> None:
+    opened = Opened(path)
+    opened.save(SnapshotMeta(3, 1, CONFIGURATION_OF_ONE, 1), filled(3), 4)
+    opened.database.close()
+    connection = sqlite3.connect(path)
+    ((row,),) = connection.execute("SELECT data FROM snapshot").fetchall()
+    connection.execute("UPDATE snapshot SET data = ?", (row[5:],))
+    connection.commit()
+    connection.close()
+    state = Opened(path).found.state
+    assert state is not None
+    assert state.kv.table.get("key/3") is not None
