@@ -56,7 +56,7 @@ Only agents with disable_remote_exec = false respond.
     stop_at_argument=True,
 )
 def execute(given: Invocation) -> int:
-    """Exit status: 0 if all nodes succeeded, 2 if not, 1 for a usage error."""
+    """Exit status: 0 if all nodes succeeded, 2 if not, 1 for a usage error or after a signal."""
     job = _job(given)
     wrong = filter_fault(given.values)
     if wrong:
@@ -70,7 +70,7 @@ def execute(given: Invocation) -> int:
                     run = _Run(given)
                 return run.run(job)
             except KeyboardInterrupt:
-                return 2
+                return 1
             finally:
                 if run is not None:
                     run.end()

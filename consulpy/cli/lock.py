@@ -127,6 +127,7 @@ class _Run:
 
     def run(self) -> int:
         """The exit status."""
+        signals.ignore()
         for number in (signal.SIGINT, *signals.ENDING):
             signal.signal(number, self._signalled)
         self._verbose("Attempting lock acquisition")

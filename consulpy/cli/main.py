@@ -1,5 +1,6 @@
 """The command line: finds the command, parses its flags and runs it. An error is one line, never a traceback."""
 
+import errno
 import io
 import os
 import sys
@@ -55,6 +56,18 @@ def _failed(error: Exception) -> int:
     return 1
 
 
+class _ClosedInput(io.RawIOBase):
+    """Standard input that was closed: reading it is an error, not an empty text."""
+
+    def readable(self) -> bool:
+        """Reading says what is wrong."""
+        return True
+
+    def readinto(self, _space: Any) -> int:
+        """Raise `OSError`."""
+        raise OSError(errno.EBADF, "standard input is closed")
+
+
 def _open_standard_streams() -> None:
     """Open /dev/null for standard streams that were closed (`>&-`), for which Python has None; print any text."""
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
@@ -64,6 +77,8 @@ def _open_standard_streams() -> None:
                 os.dup2(opened, descriptor)
                 os.close(opened)
             setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
+            if name == "stdin":
+                sys.stdin = io.TextIOWrapper(io.BufferedReader(_ClosedInput()), encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape" if stream.encoding.lower() == "utf-8" else "backslashreplace")

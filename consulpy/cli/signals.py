@@ -10,6 +10,8 @@ from typing import Final
 
 #: Signals that end a command, besides SIGINT, which Python raises as `KeyboardInterrupt`.
 ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+#: Signals without effect on a command, as in Go: they would end it and leave its child behind.
+IGNORED: Final = tuple(getattr(signal, f"SIG{name}") for name in ("USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO"))
 #: From SIGTERM to SIGKILL, in seconds.
 GRACE_S: Final = 5.0
 
@@ -19,12 +21,20 @@ class Ended(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
+        self.number = number
         self.exit_status = 128 + number
+
+
+def ignore() -> None:
+    """Give the signals of `IGNORED` handlers that do nothing: other than SIG_IGN, a child does not inherit them."""
+    for number in IGNORED:
+        signal.signal(number, lambda *_: None)
 
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Signals of `ENDING` raise `Ended` in the main thread meanwhile."""
+    """Signals of `ENDING` raise `Ended` in the main thread meanwhile; those of `IGNORED` do nothing from now on."""
+    ignore()
 
     def end(number: int, _frame: FrameType | None) -> None:
         for each in ENDING:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 from typing import Any, Final
@@ -77,7 +78,17 @@ def watch(given: Invocation) -> int:
     except ValueError as error:
         given.err(str(error))
         return 1
-    params |= given.query
+    try:
+        with signals.raised():
+            return _follow(given, path, params | given.query)
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, signals.Ended) and interrupt.number != signal.SIGTERM:
+            raise
+        return 0  # as in Consul: a watch has no other end
+
+
+def _follow(given: Invocation, path: str, params: dict[str, Any]) -> int:
+    """Query until an error; the exit status. Without a child program the first result is printed."""
     if given.arguments:
         given.progress.disable()  # the child's output is what a person waits for
     index, before, failures, has_answered = 0, None, 0, False
@@ -97,8 +108,7 @@ def watch(given: Invocation) -> int:
             given.out(as_json(result))
             return 0
         if result != before or index == 0:
-            with signals.raised():
-                fault = _run(given, found_index, result)
+            fault = _run(given, found_index, result)
             if fault:
                 given.err(f"Error executing handler: {fault}")
                 return 1

@@ -66,6 +66,21 @@ def test_no_redirection_brings_a_traceback(words: str, redirection: str) -> None
         assert (done.returncode, done.stderr) == (1, "consulpy: No space left on device\n")
 
 
+@pytest.mark.parametrize(
+    "words", ["kv put x -", "kv import -", "exec -", "config write -", "acl policy create -name a -rules -"]
+)
+def test_a_closed_standard_input_is_no_empty_one(words: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m consulpy {words} <&-'],
+        env={**environment("127.0.0.1"), "CONSUL_HTTP_ADDR": "127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "standard input is closed" in done.stderr
+
+
 def test_a_fault_of_ours_is_a_line_and_a_traceback_only_on_demand(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

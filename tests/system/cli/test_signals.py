@@ -56,8 +56,34 @@ def test_nothing_is_left_behind(agent: RealAgent, tmp_path: Path, command: str, 
     os.kill(process.pid, number)
 
     process.wait(60)
-    assert process.returncode != 0 or command.startswith("lock")
+    is_end = command.startswith("lock") or number in (signal.SIGTERM, signal.SIGINT)  # as in Consul
+    assert process.returncode == (0 if is_end else 128 + number)
     assert eventually(lambda: not any(is_running(pid) for pid in pids)), "the child or its child still runs"
+
+
+@pytest.mark.parametrize("command", ["watch -type services", "lock some/prefix"])
+def test_signals_that_mean_nothing_do_nothing(agent: RealAgent, tmp_path: Path, command: str) -> None:
+    """Go's programs ignore them; Python's end at once, and what they run stays."""
+    file = tmp_path / "pids"
+    program = [sys.executable, "-m", "consulpy", *command.split(), SCRIPT.format(file=file)]
+    process = spawn(program, env=environment(ADDRESS), stdout=subprocess.DEVNULL)
+    assert eventually(lambda: file.exists() and len(file.read_text().split()) == 2)
+    for number in signals.IGNORED:
+        os.kill(process.pid, number)
+    time.sleep(0.2)
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
+def test_a_watch_that_waits_for_a_change_ends_well(agent: RealAgent, tmp_path: Path) -> None:
+    file = tmp_path / "ran"
+    program = [sys.executable, "-m", "consulpy", "watch", "-type", "services", f"touch {file}"]
+    process = spawn(program, env=environment(ADDRESS))
+    assert eventually(file.exists)
+    time.sleep(0.5)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
