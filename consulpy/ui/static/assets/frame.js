@@ -101,6 +101,12 @@ function lamp(app, trouble) {
   return html`<span class="lamp ${tone}"><span aria-hidden="true">${shape}</span> ${text}</span>`;
 }
 
+/** What does not answer: this agent, or the other datacenter that it asks. */
+const lost = (app, said) =>
+  !app.isOwn(app.view.route.dc) && /^no answer within/.test(said ?? '')
+    ? html`No answer from ${name(app.view.route.dc)}`
+    : 'Connection lost';
+
 function alert(app, trouble) {
   const feeds = Object.values(app.view.feeds);
   const lastMs = Math.max(0, ...feeds.map((feed) => feed.atMs));
@@ -109,7 +115,7 @@ function alert(app, trouble) {
     : nothing;
   const said = [...feeds, app.leader].find((feed) => feed.error && feed.error.status !== 404)?.error?.message;
   const content = {
-    away: () => html`<strong>Connection lost</strong>: ${said}.${since} Trying again.`,
+    away: () => html`<strong>${lost(app, said)}</strong>: ${said}.${since} Trying again.`,
     leaderless: () => {
       const old = Math.max(0, ...feeds.map((feed) => feed.lastContactMs)) / 1000;
       const isAlone = /No known Consul servers/i.test(said ?? '');
