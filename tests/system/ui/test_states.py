@@ -45,13 +45,22 @@ def start(host: Host, address: str, *flags: str) -> None:
                str(host.directory / address), "-ui", *flags)  # fmt: skip
 
 
+def kill_server(cluster: Cluster) -> None:
+    """The server of the cluster, as it was started last."""
+    (*_, server) = (program for program in cluster.host.programs if "s1" in program.command)
+    server.kill()
+
+
+def restart_server(cluster: Cluster) -> None:
+    start(cluster.host, "127.74.0.1", *SERVER, "-data-dir", str(cluster.host.directory / "s1"))
+
+
 def test_an_agent_that_is_gone_leaves_what_is_known_and_says_how_old_it_is(see: Visitor, cluster: Cluster) -> None:
     see.allowed_statuses.add(0)
     page = see.go("dc1/services")
     page.get_by_role("link", name="checkout").wait_for()
     see.prepared()  # the other pages work without the agent
-    server = cluster.host.programs[0]
-    server.kill()
+    kill_server(cluster)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("Connection lost")
     expect(alert).to_contain_text("What you see is from")
@@ -61,7 +70,7 @@ def test_an_agent_that_is_gone_leaves_what_is_known_and_says_how_old_it_is(see: 
     page.get_by_role("link", name="Key/Value").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Key/Value")
     page.go_back()
-    start(cluster.host, "127.74.0.1", *SERVER, "-data-dir", str(cluster.host.directory / "s1"))
+    restart_server(cluster)
     expect(page.get_by_role("link", name="checkout")).to_be_visible(timeout=90000)
     expect(alert).to_have_text("", timeout=90000)
 
@@ -72,15 +81,28 @@ def test_what_was_typed_survives_an_agent_that_stops_answering(see: Visitor, clu
     value = page.get_by_role("textbox", name="Value")
     expect(value).to_have_value("hello\n")
     value.fill("important words")
-    server = cluster.host.programs[-1]
-    server.kill()
+    kill_server(cluster)
     expect(page.get_by_role("alert").first).to_contain_text("Connection lost")
     expect(page.get_by_role("button", name="Save")).to_be_disabled()
     expect(value).to_have_value("important words")
-    start(cluster.host, "127.74.0.1", *SERVER, "-data-dir", str(cluster.host.directory / "s1"))
+    restart_server(cluster)
     expect(page.get_by_role("button", name="Save")).to_be_enabled(timeout=90000)
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("status").first).to_contain_text("was saved")
+
+
+def test_the_log_goes_on_after_its_agent_has_begun_anew(see: Visitor, cluster: Cluster) -> None:
+    see.allowed_statuses.add(0)
+    page = see.go("dc1/agent/log")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    kill_server(cluster)
+    expect(page.get_by_text("The log has ended")).to_contain_text("Trying again.")
+    restart_server(cluster)
+    expect(page.get_by_text("The log has ended")).to_have_count(0, timeout=90000)
+    ask(f"{cluster.http}/v1/agent/join/127.74.0.1", "PUT")
+    expect(page.get_by_role("group", name="Log")).to_contain_text("joined")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
 
 
 @pytest.mark.parametrize("lost", ["**/assets/**", "**/assets/**/app.js"])

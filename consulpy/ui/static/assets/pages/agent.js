@@ -9,6 +9,8 @@ import { count, visible, visibleLines } from '../words.js';
 
 const HISTORY = 60;
 const LOG_LINES = 2000;
+/** The pause before a log that has ended is asked for again. */
+const RETRY_MS = 3000;
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'err'];
 
 /** Every value of a nested configuration with its path. */
@@ -85,15 +87,23 @@ function metricRows(view, body) {
   });
 }
 
-/** Read the log as it is written, until the view or the pause ends it. */
+/** Stop reading. */
+function stopReading(state) {
+  state.stream?.abort();
+  state.stream = null;
+  clearTimeout(state.retry);
+}
+
+/** Read the log as it is written, until the view or the pause ends it; again some time after the agent has ended it. */
 async function follow(view) {
   const { state } = view;
-  state.stream?.abort();
+  stopReading(state);
+  state.isPaused = false;
   const abort = new AbortController();
   state.stream = abort;
-  state.logError = null;
   try {
     const reader = await stream(`/v1/agent/monitor?loglevel=${state.level}`, abort.signal);
+    state.logError = null;
     let rest = '';
     for (;;) {
       const { done, value } = await reader.read();
@@ -106,7 +116,10 @@ async function follow(view) {
   } catch (error) {
     if (!abort.signal.aborted) state.logError = error;
   }
-  if (state.stream === abort) state.stream = null;
+  if (state.stream === abort) {
+    if (state.logError?.status === 403) state.stream = null;
+    else state.retry = setTimeout(() => follow(view), RETRY_MS);
+  }
   view.draw();
 }
 
@@ -120,10 +133,9 @@ function log(view) {
     follow(view);
   };
   const toggle = () => {
-    if (state.stream) {
-      state.stream.abort();
-      state.stream = null;
-    } else follow(view);
+    state.isPaused = Boolean(state.stream);
+    if (state.isPaused) stopReading(state);
+    else follow(view);
     view.draw();
   };
   return html`<div class="tools">
@@ -136,7 +148,7 @@ function log(view) {
       <select aria-label="Level" ${chosen(state.level)} @change=${choose}>${LEVELS.map((level) => html`<option .value=${level}>${level}</option>`)}</select>
       <button type="button" @click=${toggle}>${state.stream ? 'Pause' : 'Go on'}</button>
     </div>
-    ${state.logError ? note(`The log has ended: ${visible(state.logError.message)}`) : nothing}
+    ${state.logError ? note(`The log has ended: ${visible(state.logError.message)}.${state.stream ? ' Trying again.' : ''}`) : nothing}
     <pre class="log" tabindex="0" role="group" aria-label="Log">${lines.length ? visibleLines(lines.slice(-500).join('\n')) : 'Nothing was logged since this page was opened.'}</pre>`;
 }
 
@@ -175,8 +187,8 @@ export const page = {
     });
     if (view.route.tab !== 'log') return;
     Object.assign(view.state, { lines: [], level: 'info' });
-    view.onStop(() => view.state.stream?.abort());
-    const onHide = () => (document.hidden ? view.state.stream?.abort() : follow(view));
+    view.onStop(() => stopReading(view.state));
+    const onHide = () => (document.hidden ? stopReading(view.state) : view.state.isPaused || follow(view));
     document.addEventListener('visibilitychange', onHide);
     view.onStop(() => document.removeEventListener('visibilitychange', onHide));
     follow(view);
