@@ -86,6 +86,21 @@ KEYS = [
 ]
 
 
+def test_a_folder_whose_name_cannot_be_seen_is_deleted_by_what_is_shown_of_it(see: Visitor, cluster: Cluster) -> None:
+    folder = "a\u202eb /"
+    transaction(cluster, *({"Verb": "set", "Key": f"{folder}{number}", "Value": ""} for number in range(12)))
+    page = see.go(f"dc1/kv/{quote(folder)}")
+    page.get_by_role("button", name="Delete folder").click()
+    dialog = page.get_by_role("alertdialog")
+    dialog.get_by_role("textbox").fill("ab/")
+    expect(dialog.get_by_role("button", name="Delete")).to_be_disabled()
+    dialog.get_by_role("textbox").fill("a[U+202E]b /")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("status").first).to_contain_text("was deleted")
+    found = transaction(cluster, {"Verb": "get-tree", "Key": folder})
+    assert not found["Results"]
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_of_any_name_is_opened_saved_and_deleted_and_no_other_key_is_touched(
     see: Visitor, cluster: Cluster, key: str

@@ -1,9 +1,11 @@
 /** Questions before something is changed: modal, named, focus on the harmless button and back where it was. */
 
 import { html, nothing, render } from './vendor/lit-html/lit-html.js';
+import { visible } from './words.js';
 
 /**
- * Ask. `danger`: the text of the button that does it; `typed`: what has to be typed before it can be pressed.
+ * Ask. `danger`: the text of the button that does it; `typed`: a name that has to be typed before it can be pressed, as it is
+ * or as it is shown: what cannot be seen can hardly be typed.
  * @returns {Promise<boolean>}
  */
 export function ask({ title, body, danger, typed = '', cancel = 'Cancel' }) {
@@ -28,10 +30,10 @@ export function ask({ title, body, danger, typed = '', cancel = 'Cancel' }) {
       render(
         html`<h2 id="dialog-title">${title}</h2>
           <div id="dialog-body">${body}</div>
-          ${typed ? html`<label>Type <code>${typed}</code> to go on <input autocomplete="off" @input=${type} /></label>` : nothing}
+          ${typed ? html`<label>Type <code>${visible(typed)}</code> to go on <input autocomplete="off" @input=${type} /></label>` : nothing}
           <p class="row-of-buttons">
             <button type="button" autofocus @click=${() => end(false)}>${cancel}</button>
-            <button type="button" class="danger" ?disabled=${typed && given !== typed} @click=${() => end(true)}>${danger}</button>
+            <button type="button" class="danger" ?disabled=${typed && ![typed, visible(typed)].includes(given)} @click=${() => end(true)}>${danger}</button>
           </p>`,
         dialog,
       );
