@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import field, replace
 from random import Random
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import msgpack
 from twisted.internet.defer import Deferred
