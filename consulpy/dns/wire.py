@@ -40,6 +40,9 @@ _AUTHORITATIVE: Final = 0x0400
 _TRUNCATED: Final = 0x0200
 _RECURSION_DESIRED: Final = 0x0100
 _RECURSION_AVAILABLE: Final = 0x0080
+#: The bits of the opcode, and the flags of a question that a refusal repeats: TC, RD, RA, AD, CD.
+_OPCODE: Final = 0x7800
+_CLIENT_FLAGS: Final = 0x03B0
 _CHECKING_DISABLED: Final = 0x0010
 
 #: Most answer, authority and additional records in a question's packet.
@@ -132,9 +135,9 @@ def decode(packet: bytes) -> Question:
         raise Malformed("a response")
     opcode = flags >> 11 & 0xF
     if opcode not in (dns.OP_QUERY, dns.OP_NOTIFY):
-        raise Malformed("unknown opcode", _error_header(number, flags, dns.ENOTIMP))
+        raise Malformed("unknown opcode", _refusal(number, flags, dns.ENOTIMP))
     if questions != 1 or any(count > most for count, most in zip(counts, _RECORDS_MAX, strict=True)):
-        raise Malformed("unusual counts", _error_header(number, flags, dns.EFORMAT))
+        raise Malformed("unusual counts", _refusal(number, flags, dns.EFORMAT))
     if len(packet) == HEADER_SIZE:
         raise Malformed("no question", _error_header(number, flags, dns.EREFUSED))
     try:
@@ -265,6 +268,12 @@ def _enter(names: dict[bytes, int], name: bytes, offset: int) -> None:
 def _error_header(number: int, flags: int, rcode: int, questions: int = 0) -> bytes:
     """A header with an error code; opcode and RD as in the question."""
     return _HEADER.pack(number, _RESPONSE | flags & 0x7900 | rcode, questions, 0, 0, 0)
+
+
+def _refusal(number: int, flags: int, rcode: int) -> bytes:
+    """A header that refuses a packet by its own header: the client's flags, opcode 0 unless that is what is refused."""
+    kept = _OPCODE | _CLIENT_FLAGS if rcode == dns.ENOTIMP else _CLIENT_FLAGS
+    return _HEADER.pack(number, _RESPONSE | flags & kept | rcode, 0, 0, 0, 0)
 
 
 def _flags(question: Question, answer: Answer) -> int:
