@@ -64,3 +64,19 @@ def test_a_transactions_service_needs_a_name() -> None:
         409,
         "failed inserting service: object missing primary index",
     )
+
+
+def test_a_node_without_services_has_none() -> None:
+    """Null, which clients tell from an empty list; a filter makes a list."""
+    harness = HttpHarness()
+    harness.tell("PUT /v1/catalog/register", '{"Node": "n1", "Address": "1.1.1.1"}')
+    assert harness.ask("GET /v1/catalog/node-services/n1").json["Services"] is None
+    assert harness.ask("GET /v1/catalog/node-services/n1?filter=Service==x").json["Services"] == []
+
+
+@pytest.mark.parametrize("target", ["execute", "explain"])
+def test_errors_of_a_query_have_the_headers_of_an_empty_reply(target: str) -> None:
+    harness = HttpHarness()
+    failed = harness.ask(f"GET /v1/query/x/{target}?dc=dc9")
+    assert (failed.status, failed.headers["x-consul-knownleader"]) == (500, "false")
+    assert "x-consul-knownleader" not in harness.ask(f"GET /v1/query/x/{target}").headers

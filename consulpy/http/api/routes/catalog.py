@@ -175,12 +175,12 @@ async def node_services(agent: "AgentInterface", request: Request) -> Response:
     body = NodeRequest(node=request.tail, merge_central_config=wants_central_config(request))
     reply, headers = await read(agent, request, "Catalog.NodeServiceList", body, missing="Missing node name")
     found = reply.node_services
-    known, services, merge = found.node is not None, found.services or (), CentralMerge(agent, request, reply.meta)
-    if merge.is_needed:
+    known, services, merge = found.node is not None, found.services, CentralMerge(agent, request, reply.meta)
+    if merge.is_needed and services:
         services = await merge.services(services)
     shown = {
         "Node": found.node.to_json() if known else None,
-        "Services": [render.service(each) for each in services] if known else None,
+        "Services": [render.service(each) for each in services] if known and services is not None else None,
     }
     return Response(shown, headers=headers)
 

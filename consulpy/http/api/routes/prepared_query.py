@@ -104,15 +104,16 @@ def _not_found_or(error: RPCError) -> RPCError:
 
 
 def _not_executed(error: RPCError, *, cached: bool = False) -> RPCError:
-    """The error of a query; a permission error has the headers of an empty reply, as in 1.8.7.
+    """The error of a query with the headers of an empty reply, as in 1.8.7; an unknown query has none.
 
-    So has any error of a read with `?cached`, and its status is 500.
+    With `?cached` it has them too, and is a 500.
     """
     if is_refusal(str(error)):
         return HttpError(403, str(error), meta_headers(QueryMeta()) | denied_headers(error))
-    if cached:
-        return HttpError(500, str(error), meta_headers(QueryMeta()))
-    return _not_found_or(error)
+    known = _not_found_or(error)
+    if not isinstance(known, NotFound):
+        return HttpError(error.http_status, str(error), meta_headers(QueryMeta()))
+    return HttpError(500, str(error), meta_headers(QueryMeta())) if cached else known
 
 
 def _execute_request(agent: "AgentInterface", request: Request, id_or_name: str) -> QueryExecuteRequest:
