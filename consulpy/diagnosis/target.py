@@ -277,7 +277,7 @@ def _by_datagrams(where: str, report: PingReport, target: Member | None) -> Verd
 def _of_refusal(where: str, error: MergeRefused) -> Verdict:
     cause = Cause(error.cause) if error.cause else Cause.UNKNOWN
     fixes = {
-        Cause.NAME_CONFLICT: f"give {error.theirs or 'one of them'} another node_name (-node)",
+        Cause.NAME_CONFLICT: f"give {' or '.join(filter(None, (error.ours, error.theirs)))} another node_name (-node)",
         Cause.NODE_ID_CONFLICT: f"delete node-id in the data_dir of {error.theirs or 'one of them'} and start it anew",
         Cause.WAN_PORT: f"join the LAN port (8301) of the host at {where}",
         Cause.WRONG_DATACENTER: f"start this agent with datacenter = {error.theirs!r}, or join over the WAN",

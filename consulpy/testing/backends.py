@@ -267,6 +267,10 @@ class OverHttp:
 class SharedAgent(OverHttp):
     """A running agent that is not the tests': only what they made is removed."""
 
+    def __init__(self, url: str, dns: Address | None, token: str = "") -> None:
+        super().__init__(url, dns, token)
+        self.operations.is_shared = True
+
     @property
     def dns(self) -> Address | None:
         """See `Backend.dns`; asked of the agent, once."""

@@ -82,6 +82,8 @@ class Operations:
         self._seconds = seconds
         self.keys: dict[str, None] = {}
         self.services: dict[str, None] = {}
+        #: Whether others use the agent too.
+        self.is_shared = False
 
     async def call(self, method: str, path: str, body: Any = None, *, missing: bool = False) -> Answer | None:
         """Send a request; None for 404 if `missing`. Raises `RequestFailed`."""
@@ -200,15 +202,21 @@ class Operations:
         return list(answer.json() or ()) if answer is not None else []
 
     async def delete_all_keys(self) -> None:
-        """Remove all keys."""
-        await self.call("DELETE", "/v1/kv/?recurse")
+        """Remove all keys; of an agent that is not the test's own those that were written through this object."""
+        if self.is_shared:
+            await self._delete_own_keys()
+        else:
+            await self.call("DELETE", "/v1/kv/?recurse")
+            self.keys.clear()
+
+    async def _delete_own_keys(self) -> None:
+        for key in list(self.keys):
+            await self.call("DELETE", key_path(key))
         self.keys.clear()
 
     async def remove_own(self) -> None:
         """Remove the keys and services that were written through this object, and nothing else."""
-        for key in list(self.keys):
-            await self.call("DELETE", key_path(key))
-        self.keys.clear()
+        await self._delete_own_keys()
         for service_id in list(self.services):
             try:
                 await self.deregister(service_id)

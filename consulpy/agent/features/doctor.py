@@ -185,7 +185,7 @@ async def joins(agent: "AgentParts", reactor: Any) -> list[Finding]:
     tried = agent.join_status
     if alone and tried.attempts and not tried.worked:
         text = f"No try to join {', '.join(addresses)} has worked in {tried.attempts} attempts: {tried.last_error}"
-        fix = f"make one of retry_join's addresses reachable: {findings[0].fix if findings else addresses[0]}"
+        fix = findings[0].fix if findings else f"see why {addresses[0]} refuses this agent, or join another address"
         findings.insert(0, Finding("joins", "fail", Cause.JOIN_FAILING, text, fix))
     return findings or [Finding.passed("joins", f"All of {', '.join(addresses)} are members.")]
 

@@ -73,8 +73,14 @@ def test_an_agent_that_runs_keeps_all_that_is_not_the_tests(user: Path, kind: st
         agent.run(lambda operations: operations.write_key("mine", b"1"))
         agent.run(lambda operations: operations.register("theirs", port=1))
         (user / "test_mine.py").write_text(MINE)
+        (user / "test_clear.py").write_text("""
+def test_clear(consul):
+    consul.kv["own"] = b"1"
+    consul.kv.clear()
+    assert "own" not in consul.kv and "mine" in consul.kv
+""")
         done = run(user, f"--consul={agent.url}", "-rs")
-        assert counts(done) == {"passed": 8, "skipped": 10}, done.stdout
+        assert counts(done) == {"passed": 9, "skipped": 10}, done.stdout
         assert "has its own settings" in done.stdout
         assert "is not the tests' own" in done.stdout
         assert agent.run(lambda operations: operations.list_keys()) == ["mine"]

@@ -1,10 +1,12 @@
 """Connections to the gossip port that say nothing keep no peer from its push/pull."""
 
+import errno
 import socket
 from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import getConnectError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -13,7 +15,7 @@ from consulpy.memberlist.evidence import TcpResult, tcp_result
 from consulpy.memberlist.incoming import INCOMING_STREAMS_MAX, INCOMING_STREAMS_PER_SOURCE_MAX
 from consulpy.memberlist.messages import Ping
 from consulpy.memberlist.stream import MessageReader
-from consulpy.memberlist.transport import GossipTransport, _IncomingStream
+from consulpy.memberlist.transport import GossipTransport, _dial_result, _IncomingStream
 from tests.harness.memberlist import LoneMemberlist
 
 
@@ -94,3 +96,18 @@ def test_an_address_that_the_system_does_not_know_is_an_error_of_the_request() -
     assert [tcp_result(error) for error in ended] == [TcpResult.NO_ROUTE]
     assert "fd00::1%eth0" in str(ended[0])
     assert reactor.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "result"),
+    [
+        (errno.ECONNREFUSED, TcpResult.REFUSED),
+        (errno.ENETUNREACH, TcpResult.NO_ROUTE),  # no route
+        (errno.EINVAL, TcpResult.NO_ROUTE),  # a route of type blackhole
+        (errno.EACCES, TcpResult.NO_ROUTE),  # of type prohibit
+        (errno.EHOSTUNREACH, TcpResult.NOT_OPENED),  # of type unreachable, and a host that is not there
+        (errno.ETIMEDOUT, TcpResult.NOT_OPENED),
+    ],
+)
+def test_what_the_kernel_says_of_a_way(number: int, result: TcpResult) -> None:
+    assert _dial_result(getConnectError((number, "text"))) is result
