@@ -119,7 +119,7 @@ def restore(local: LocalState, files: Files, wall_s: Callable[[], float]) -> Res
         if not check.check_id.startswith((NODE_MAINTENANCE, SERVICE_MAINTENANCE)):
             check.status, check.output = CRITICAL, ""
         check.node = local.entries.node.node
-        local.adopt_check(check, saved_check.type, saved_check.token)
+        local.adopt_check(check, saved_check.type, saved_check.token, saved_check.source)
         found.checks.append(check.check_id)
     for path, state in states.items():
         if not _restore_state(local, state, wall_s()):

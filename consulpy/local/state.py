@@ -339,11 +339,17 @@ class LocalState:
         """Add a service found on disk, without validating or storing it."""
         self.entries.put_service(service, token)
 
-    def adopt_check(self, check: HealthCheck, kind: CheckType | None, token: str) -> None:
-        """Add and start a check found on disk, without validating or storing it."""
-        self._put_check(check, kind, token)
+    def adopt_check(self, check: HealthCheck, kind: CheckType | None, token: str, source: str) -> None:
+        """Add a check found on disk, without storing it, and start it.
 
-    def _put_check(self, check: HealthCheck, kind: CheckType | None, token: str, from_file: bool = False) -> None:
+        What may not run here any more, as a script where scripts are disabled now, is critical and is not run.
+        """
+        self._put_check(check, kind, token, source=source)
+
+    def _put_check(
+        self, check: HealthCheck, kind: CheckType | None, token: str, from_file: bool = False, source: str = ""
+    ) -> None:
+        """`source`: of a check found on disk."""
         self._stop_run(check.check_id)
         self.entries.put_check(check, token, from_file)
         if kind is None:
@@ -357,8 +363,12 @@ class LocalState:
                     self.entries.update_check(check.check_id, status, output)
 
             try:
+                if source:
+                    self._allow(kind, source == "local")
+                    if kind.kind:  # others are named by the starter
+                        check_type(kind)
                 run.running = self.starter.start(check.check_id, kind, check.service_id, report)
-            except RPCError as error:  # found on disk, and not supported here any more
+            except RPCError as error:  # found on disk, and not possible here any more
                 _log.warn("check {check} is not run: {error}", check=check.check_id, error=str(error))
                 report(CRITICAL, str(error))
 

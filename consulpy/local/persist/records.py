@@ -82,18 +82,19 @@ class PersistedService:
 
 @dataclass(slots=True)
 class PersistedCheck:
-    """A stored check. `type` None: it is not run (maintenance mode)."""
+    """A stored check. `type` None: it is not run (maintenance mode). `source`: "remote" from the API, "local"."""
 
     check: HealthCheck
     type: CheckType | None = None
     token: str = ""
+    source: str = "remote"
 
     def pack(self) -> bytes:
         """Encode in Consul's format."""
         kind = None if self.type is None else self.type.to_json()
         if kind is not None and kind["H2PingUseTLS"]:
             del kind["H2PingUseTLS"]  # the default, and no field of Consul 1.8.7
-        return dump({"Check": self.check.to_json(), "ChkType": kind, "Token": self.token, "Source": "remote"})
+        return dump({"Check": self.check.to_json(), "ChkType": kind, "Token": self.token, "Source": self.source})
 
     @classmethod
     def unpack(cls, data: bytes) -> "PersistedCheck":
@@ -104,7 +105,10 @@ class PersistedCheck:
             raise WireError("a saved check without an id")
         kind = raw.get("ChkType")
         return cls(
-            check, None if kind is None else _record(CheckType, kind, Shape(strict=False)), str(raw.get("Token") or "")
+            check,
+            None if kind is None else _record(CheckType, kind, Shape(strict=False)),
+            str(raw.get("Token") or ""),
+            str(raw.get("Source") or "local"),
         )
 
 

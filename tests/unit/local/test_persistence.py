@@ -13,9 +13,12 @@ from consulpy.errors import ConfigError, RPCError
 from consulpy.local.definitions import check_from_body, service_from_body
 from consulpy.local.load import configure, restore
 from consulpy.local.persist.disk import JOURNAL, JournaledDirectory
-from consulpy.local.persist.records import PersistedCheck, PersistedCheckState, PersistedService
-from consulpy.local.state import LocalState
+from consulpy.local.persist.records import CHECKS, PersistedCheck, PersistedCheckState, PersistedService, path_of
+from consulpy.local.state import LocalState, Scripts
+from consulpy.structs.check import HealthCheck
+from consulpy.structs.definition import CheckType
 from tests.fakes.local import Fraction, node
+from tests.harness.local_agent import Starter
 from tests.harness.ttl_checks import TtlStarter
 
 #: Written by a real agent (with another node name).
@@ -99,6 +102,41 @@ def test_a_check_starts_critical_when_its_stored_state_has_expired(tmp_path: Pat
 
     assert after.local.checks["ttl1"].status == "critical"
     assert found.unknown == ["ttl1"]
+
+
+@pytest.mark.parametrize(
+    ("scripts", "stored", "runs"),
+    [
+        (Scripts(remote=True, local=True), "remote", True),
+        (Scripts(remote=False, local=True), "remote", False),
+        (Scripts(remote=False, local=True), "local", True),
+        (Scripts(remote=False, local=False), "local", False),
+        (Scripts(remote=False, local=False), "remote", False),
+    ],
+)
+def test_a_stored_script_runs_only_where_scripts_are_enabled_now(
+    tmp_path: Path, scripts: Scripts, stored: str, runs: bool
+) -> None:
+    kind = CheckType(script_args=["true"], interval=10**9)
+    found = PersistedCheck(HealthCheck(check_id="c", name="c"), kind, source=stored)
+    files, starter = JournaledDirectory(tmp_path), Starter()
+    files.commit({path_of(CHECKS, "c"): found.pack()})
+    local = LocalState(node(), Clock(), Fraction(), files=files, starter=starter, scripts=scripts)
+    restore(local, files, lambda: 0.0)
+    assert ("c" in starter.running) is runs
+    assert local.checks["c"].status == "critical"
+    assert local.checks["c"].output.startswith("" if runs else "Scripts are disabled on this agent")
+    assert (tmp_path / path_of(CHECKS, "c")).read_bytes() == found.pack()
+
+
+def test_a_stored_check_that_cannot_run_is_critical_and_says_why(tmp_path: Path) -> None:
+    files, starter = JournaledDirectory(tmp_path), Starter()
+    found = PersistedCheck(HealthCheck(check_id="c", name="c"), CheckType(http="http://x/"))
+    files.commit({path_of(CHECKS, "c"): found.pack()})
+    local = LocalState(node(), Clock(), Fraction(), files=files, starter=starter)
+    restore(local, files, lambda: 0.0)
+    assert starter.running == {}
+    assert "Interval must be > 0" in local.checks["c"].output
 
 
 def test_deregistered_is_gone_from_disk(tmp_path: Path) -> None:
