@@ -34,6 +34,7 @@ class Machine(Host):
         self.namespace = namespace
         self.address = address
         self.agent: Program | None = None
+        self.node = ""
 
     def filter(self, *rules: str) -> None:
         """Drop what fits nftables rules; each begins with the hook (`input` or `output`). None: everything passes."""
@@ -71,7 +72,10 @@ class Machine(Host):
         path = self.directory / "agent.json"
         path.write_text(json.dumps({name: value for name, value in settings.items() if value is not None}))
         log = f"{program}-{next(_names)}"
-        self.agent = self.start(log, program, "agent", "-node", node, "-config-file", str(path), *flags)
+        self.agent, self.node = (
+            self.start(log, program, "agent", "-node", node, "-config-file", str(path), *flags),
+            node,
+        )
         return self.agent
 
     def api(self, path: str, method: str = "GET") -> Any:

@@ -156,6 +156,12 @@ def ask(url: str, method: str = "GET", body: bytes | None = None, within_s: floa
         return text
 
 
+def logged_warnings(log: str) -> list[str]:
+    """Warnings and errors in an agent's log, but for what our agent says of a busy machine: its turns take long."""
+    lines = [line for line in log.splitlines() if "[WARN]" in line or "[ERR" in line]
+    return [line for line in lines if "a turn of the reactor took" not in line]
+
+
 #: Names of member statuses, which are numbers in the HTTP API.
 STATUS = {0: "none", 1: "alive", 2: "leaving", 3: "left", 4: "failed"}
 

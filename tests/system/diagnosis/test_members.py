@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.harness.lan import Machine, alive, cluster, lan
-from tests.peers.programs import PATIENCE_S, eventually
+from tests.peers.programs import PATIENCE_S, eventually, logged_warnings
 
 pytestmark = [pytest.mark.peers, pytest.mark.netns, pytest.mark.timeout(400)]
 
@@ -18,21 +18,32 @@ OTHERS = ("real", "ours")
 Machines = dict[str, Machine]
 
 
+PROGRAMS = {"a": "consulpy", "real": "consul", "ours": "consulpy", "b": "consul", "c": "consulpy"}
+
+
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    """One cluster for all faults; each test leaves it as it found it."""
-    with lan(tmp_path_factory.mktemp("lan"), "a", "real", "ours", "b", "c") as made:
-        cluster(made, {"a": "consulpy", "real": "consul", "ours": "consulpy", "b": "consul", "c": "consulpy"})
+    """One cluster for all faults; after each test it is well again."""
+    with lan(tmp_path_factory.mktemp("lan"), *PROGRAMS) as made:
+        cluster(made, PROGRAMS)
         yield made
 
 
 @pytest.fixture(autouse=True)
 def _well_again(machines: Machines) -> Iterator[None]:
+    """A test that fails half-way leaves nothing to the next ones."""
     yield
-    for machine in machines.values():
+    for name, machine in machines.items():
         machine.filter()
-        assert machine.agent is not None
         machine.signal(signal.SIGCONT)
+        assert machine.agent is not None
+        if name in OTHERS and (machine.node != name or machine.agent.process.poll() is not None):
+            renamed = machine.node
+            machine.agent.kill()
+            machine.start_agent(PROGRAMS[name], name, retry_join=[machines["a"].address], retry_interval="1s")
+            eventually(lambda name=name: name in alive(machines["a"]), f"{name} is back")
+            if renamed != name:
+                machines["a"].run("consulpy", "force-leave", renamed)
     eventually(lambda: alive(machines["a"]) >= set(machines), "the cluster is well again")
     for name in OTHERS:
         eventually(lambda name=name: machines["a"].why(name)["cause"] == "healthy", f"{name} is healthy again")
@@ -45,6 +56,11 @@ def says(machines: Machines, victim: str, *causes: str, within_s: float = PATIEN
     assert verdict["evidence"]
     eventually(lambda: a.fails() <= set(causes), f"doctor blames nothing else: {causes}", within_s)
     return str(verdict["text"])
+
+
+def blames(machines: Machines, *causes: str) -> None:
+    """`doctor` at `a` comes to name these causes, and no other ones."""
+    eventually(lambda: machines["a"].fails() == set(causes), f"doctor says {causes}")
 
 
 def test_nothing_is_wrong(machines: Machines) -> None:
@@ -60,9 +76,7 @@ def test_nothing_is_wrong(machines: Machines) -> None:
         assert machines["a"].fails("-target", machines[name].address) == set()
     for name, machine in machines.items():
         assert machine.agent is not None
-        new = machine.agent.output[before[name] :]
-        assert "[WARN]" not in new, f"{name}: {new}"
-        assert "[ERR" not in new, f"{name}: {new}"
+        assert logged_warnings(machine.agent.output[before[name] :]) == [], name
 
 
 @pytest.mark.parametrize("victim", OTHERS)
@@ -137,7 +151,6 @@ def test_an_agent_that_stutters_distrusts_itself(machines: Machines) -> None:
 def test_a_killed_process_is_gone_and_a_forced_leave_is_no_fault(machines: Machines, victim: str) -> None:
     machine = machines[victim]
     assert machine.agent is not None
-    program = machine.agent.command[0]
     machine.agent.kill()
     says(machines, victim, "process-gone")
     eventually(lambda: victim not in alive(machines["a"]), "it has failed")
@@ -146,40 +159,37 @@ def test_a_killed_process_is_gone_and_a_forced_leave_is_no_fault(machines: Machi
         lambda: (found := machines["a"].why(victim))["cause"] == "force-left" and found, "it was made to leave"
     )
     assert "removed" in verdict["text"]
-    assert machines["a"].fails() == set()
-    machine.start_agent(program, victim, retry_join=[machines["a"].address], retry_interval="1s")
+    blames(machines)
 
 
 @pytest.mark.parametrize("victim", OTHERS)
 def test_a_member_that_leaves_has_left(machines: Machines, victim: str) -> None:
     machine = machines[victim]
     assert machine.agent is not None
-    program = machine.agent.command[0]
-    machine.run(program, "leave")
+    machine.run(PROGRAMS[victim], "leave")
     machine.agent.wait()
     eventually(lambda: machines["a"].why(victim)["cause"] == "left", "it has left")
-    assert machines["a"].fails() == set()
-    machine.start_agent(program, victim, retry_join=[machines["a"].address], retry_interval="1s")
+    blames(machines)
 
 
 @pytest.mark.parametrize("victim", OTHERS)
 def test_a_renamed_agent_is_named(machines: Machines, victim: str) -> None:
     machine = machines[victim]
     assert machine.agent is not None
-    program = machine.agent.command[0]
     machine.agent.kill()
     new = f"{victim}-new"
-    machine.start_agent(program, new, retry_join=[machines["a"].address], retry_interval="1s")
+    machine.start_agent(PROGRAMS[victim], new, retry_join=[machines["a"].address], retry_interval="1s")
     eventually(lambda: new in alive(machines["a"]) and victim not in alive(machines["a"]), "it has another name")
     verdict = eventually(lambda: (found := machines["a"].why(victim))["cause"] == "renamed" and found, "why says so")
     assert new in verdict["text"]
-    findings = [each for each in machines["a"].doctor() if each["status"] != "pass"]
-    assert [(each["status"], each["cause"]) for each in findings] == [("warn", "renamed")]
-    assert f"force-leave {victim}" in findings[0]["fix"]
-    machine.agent.kill()
-    machine.start_agent(program, victim, retry_join=[machines["a"].address], retry_interval="1s")
-    eventually(lambda: victim in alive(machines["a"]), "it is back")
-    machines["a"].run("consulpy", "force-leave", new)
+
+    def the_only_finding() -> str:
+        (finding,) = [each for each in machines["a"].doctor() if each["status"] != "pass"]
+        assert (finding["status"], finding["cause"]) == ("warn", "renamed")
+        return str(finding["fix"])
+
+    # on a machine that is busy itself `a` says that it is slow too, and is right
+    assert f"force-leave {victim}" in eventually(the_only_finding, "doctor warns of nothing else")
 
 
 def test_an_unknown_member_is_one_line(machines: Machines) -> None:
@@ -189,6 +199,6 @@ def test_an_unknown_member_is_one_line(machines: Machines) -> None:
 
 def test_a_frozen_agent_is_named_by_doctor(machines: Machines) -> None:
     machines["a"].signal(signal.SIGSTOP)
-    assert machines["a"].fails() == {"agent-frozen"}
+    blames(machines, "agent-frozen")
     done = machines["a"].run("consulpy", "why", "-format=json", "real", check=False)
     assert (done.returncode, done.stdout) == (1, "")
