@@ -1,6 +1,7 @@
 """`consulpy simulate`: figures from a seed, as a table, JSON and a picture."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 from consulpy.cli.main import main
 from tests.harness.effort import cases
 
+needs_matplotlib = pytest.mark.skipif(
+    find_spec("matplotlib") is None, reason="matplotlib is not installed: pip install -e '.[plot]'"
+)
 SMALL = ["simulate", "-nodes", "20", "-duration", "2m", "-kill", "2"]
 
 
@@ -54,6 +58,7 @@ def test_a_network_that_loses_most_shows_false_suspicions(capsys: pytest.Capture
     assert found(capsys, "-loss", "60%", "-kill", "0")["false_suspicions"] > 0
 
 
+@needs_matplotlib
 @pytest.mark.parametrize(("name", "begin"), [("out.svg", b"<?xml"), ("out.png", b"\x89PNG")][: cases(2)])
 def test_a_picture_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, begin: bytes) -> None:
     assert main([*SMALL, "-plot", str(tmp_path / name)]) == 0
