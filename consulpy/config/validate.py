@@ -61,7 +61,8 @@ def warnings(config: RuntimeConfig) -> Iterator[str]:
             f'Node name "{config.node_name}" will not be discoverable via DNS due to invalid characters. Valid '
             "characters include all alpha-numerics and dashes."
         )
-    if config.enable_script_checks and not config.http_config.allow_write_http_from:
+    is_open = not config.acl.enabled or config.acl.default_policy == "allow"
+    if config.enable_script_checks and is_open and not config.http_config.allow_write_http_from:
         yield (
             "using enable-script-checks without ACLs and without allow_write_http_from is DANGEROUS, use "
             "enable-local-script-checks instead, see https://www.hashicorp.com/blog/"

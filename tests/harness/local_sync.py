@@ -1,5 +1,6 @@
 """An agent's services and checks, and the anti-entropy that tells a fake catalog of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -14,11 +15,11 @@ from tests.fakes.local import FakeCatalog, Fraction, node
 class Agent:
     """An agent's local state and anti-entropy with a fake catalog; all random parts are one half."""
 
-    def __init__(self, members: int = 3, **options: Any) -> None:
+    def __init__(self, members: int = 3, token: Callable[[], str] = lambda: "", **options: Any) -> None:
         self.clock, self.catalog = Clock(), FakeCatalog()
         self.local = LocalState(node(), self.clock, Fraction(), **options)
         self.entries = self.local.entries
-        self.sync = AntiEntropy(self.catalog, self.local, self.clock, Fraction(), lambda: members)
+        self.sync = AntiEntropy(self.catalog, self.local, self.clock, Fraction(), lambda: members, token=token)
 
     def start(self) -> "Agent":
         self.sync.start()

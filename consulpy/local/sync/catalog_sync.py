@@ -259,7 +259,9 @@ class CatalogSync:
         try:
             await self._call("Catalog.Deregister", request)
         except RPCError as error:
-            if "Unknown service" not in str(error) and "Unknown check" not in str(error):
+            if "ACL not found" in str(error) and token != self._token():
+                await self._deregister(self._token(), service_id, check_id)  # else it would stay there for ever
+            elif "Unknown service" not in str(error) and "Unknown check" not in str(error):
                 raise
 
 

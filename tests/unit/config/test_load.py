@@ -129,6 +129,17 @@ def test_half_of_a_certificate_has_no_effect_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(
+    ("acl", "warned"),
+    [("", True), ('acl { enabled = true default_policy = "allow" }', True),
+     ('acl { enabled = true default_policy = "deny" }', False)],
+)  # fmt: skip
+def test_scripts_of_anybody_are_warned_of(acl: str, warned: bool) -> None:
+    """Source: a real agent, which is content with any default policy."""
+    found = hcl(f"enable_script_checks = true\n{acl}").warnings
+    assert any("is DANGEROUS" in each for each in found) is warned
+
+
+@pytest.mark.parametrize(
     ("argv", "text"),
     [
         (["-bnd", "x"], "flag provided but not defined: -bnd; did you mean -bind?"),

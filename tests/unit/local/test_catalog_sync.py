@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from consulpy.errors import RPCError
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.node import Node
 from consulpy.structs.service import ConnectProxy, NodeService, Upstream, Weights
@@ -247,3 +248,18 @@ def test_a_registration_whose_defaults_are_being_fetched_waits_for_them() -> Non
     fetched.callback(None)
     sent = [request.service.port for method, request in agent.catalog.calls if method == "Catalog.Register"]
     assert sent == [8080]
+
+
+@pytest.mark.parametrize(("error", "stays"), [("ACL not found", False), ("Permission denied", True)])
+def test_a_service_whose_token_is_gone_is_deregistered_by_the_agents_token(error: str, stays: bool) -> None:
+    """It would stay in the catalog for ever, as in Consul; a token that exists and may not is believed."""
+    agent = Agent(token=lambda: "agent's").start()
+    agent.entries.put_service(NodeService(id="web", service="web", weights=Weights()), "its own")
+    agent.settle()
+    agent.catalog.refuse = lambda _, request: RPCError(error) if request.token == "its own" else None
+    agent.entries.delete_service("web")
+    calls = agent.settle()
+    assert ("web" in agent.catalog.services) is stays
+    assert [request.token for method, request in calls if method == "Catalog.Deregister"] == (
+        ["its own"] if stays else ["its own", "agent's"]
+    )
