@@ -87,7 +87,13 @@ class RaftDatabase(LogStore):
         if why:
             raise UnreadableLog(why)
         connection = super()._open()
-        _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        try:
+            _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.OperationalError:  # no room on the disk: it is merged later
+            return connection
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise UnreadableLog(str(error)) from None
         write_ahead = write_ahead_of(self.path)
         if lost_commits(write_ahead, max(frames, 0)) > 1:
             why = f"{write_ahead.name} is damaged, and what was written after that place is lost"

@@ -156,7 +156,7 @@ class Acl:
         if request.cas and token.modify_index != (original.modify_index if original is not None else 0):
             return
         if legacy and original is not None:
-            if original.uses_new_fields:
+            if not original.takes_legacy_changes:
                 raise RPCError("failed inserting acl token: cannot use legacy endpoint to modify a non-legacy token")
             token = dataclasses.replace(token, accessor_id=original.accessor_id)
         token = self._linked_token(token, request)

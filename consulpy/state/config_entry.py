@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from consulpy.connect.discovery_chain.links import linked_services
+from consulpy.errors import RPCError
 from consulpy.state.change import TableChange
 from consulpy.state.indexes import Indexes
 from consulpy.state.table import Table
@@ -63,8 +64,10 @@ class ConfigEntries:
     def put(self, change: TableChange, entry: Any, *, check_and_set: bool = False) -> bool:
         """Write an entry; with `check_and_set` only if its index is still `entry.modify_index` (0: it does not exist).
 
-        Raises `RPCError` if it would break a discovery chain.
+        Raises `RPCError` if it would break a discovery chain, or has no name.
         """
+        if not entry.name:
+            raise RPCError("failed inserting config entry: object missing primary index")
         key = entry_key(entry.kind, entry.name)
         old = self.table.get(*key)
         if check_and_set and entry.modify_index != (old.modify_index if old is not None else 0):

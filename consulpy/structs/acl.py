@@ -133,6 +133,11 @@ class Token(Record):
         identities = self.service_identities or self.node_identities or self.templated_policies
         return not self.type or bool(self.roles or identities)
 
+    @property
+    def takes_legacy_changes(self) -> bool:
+        """Whether calls from before 1.4 may change it. The master token, which they show, has a policy."""
+        return not (self.uses_new_fields or self.policies)
+
     def content_hash(self) -> bytes:
         """The correct value of `hash`."""
         parts = [self.description, self.type, self.rules, "local" if self.local else "global"]

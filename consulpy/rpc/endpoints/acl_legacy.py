@@ -34,7 +34,7 @@ def apply(server: "Server", request: bodies.LegacyRequest) -> Any:
         if acl.type not in (CLIENT, MANAGEMENT):
             raise RPCError("Invalid ACL Type")
         existing = store.token(acl.id) if acl.id else None
-        if existing is not None and existing.uses_new_fields:
+        if existing is not None and not existing.takes_legacy_changes:
             raise RPCError(_REFUSED)
         try:
             parse_legacy(acl.rules)

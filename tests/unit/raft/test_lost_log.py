@@ -119,6 +119,19 @@ def test_a_log_that_is_damaged_before_its_end_is_refused_by_one_of_several(tmp_p
     alone.close()
 
 
+@pytest.mark.parametrize("pages", [1, 3, 6])
+def test_a_log_whose_file_is_cut_is_refused(tmp_path: Path, pages: int) -> None:
+    opened = Opened(tmp_path / "log.sqlite")
+    opened.write(Update(None, None, [LogEntry(b"x" * 2000, None, index, 1, 0) for index in range(1, 201)]))
+    opened.database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    opened.write(Update(None, None, [LogEntry(b"x", None, 201, 1, 0)]))
+    killed = copied_as_it_is(tmp_path)
+    opened.database.close()
+    killed.write_bytes(killed.read_bytes()[: pages * 4096 + 100])
+    with pytest.raises(ConfigError, match=r"malformed.*remove-peer"):
+        Opened(killed)
+
+
 def test_a_last_write_that_was_cut_off_is_none(tmp_path: Path) -> None:
     """It was not acknowledged."""
     assert len(Opened(killed_with_damage(tmp_path, before_the_end=0)).found.entries) == 2

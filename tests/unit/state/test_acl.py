@@ -242,3 +242,14 @@ def test_expired_tokens_are_found_by_their_time(store: Store) -> None:
     assert [row.secret_id for row in store.acl.expired(100, local=False)] == [S1]
     assert not store.acl.expired(99, local=False)
     assert not store.acl.expired(100, local=True)
+
+
+def test_a_token_that_has_a_policy_is_not_changed_as_before_there_were_any(store: Store) -> None:
+    """The master token has a type, so that calls from before 1.4 show it; Consul changes it by none."""
+    apply(store, policies(global_management()))
+    apply(store, tokens(management_token(T1, S1, "master", go_time(1))))
+    before = store.acl.token(S1)
+    change = bodies.LegacyRequest(op="set", acl=LegacyAcl(id=S1, name="x", type="client"))
+    with pytest.raises(RPCError, match="cannot use legacy endpoint to modify a non-legacy token"):
+        apply(store, LegacyAclChange(change))
+    assert store.acl.token(S1) == before

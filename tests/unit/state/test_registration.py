@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 
 from consulpy.errors import RPCError
-from consulpy.state.commands import Register, Txn
+from consulpy.state.commands import ConfigEntry, Register, Txn
 from consulpy.structs.check import HealthCheck
+from consulpy.structs.config_entry import ServiceDefaults
+from consulpy.structs.config_entry_requests import EntryRequest
 from consulpy.structs.requests import RegisterRequest
 from consulpy.structs.service import NodeService, Weights
 from consulpy.structs.txn import ServiceOp, TxnOp, TxnReply, TxnRequest
@@ -84,3 +86,10 @@ def test_the_type_of_a_check_is_stored_and_not_compared(world: World) -> None:
     found = world.store.catalog.check("n", "c")
     assert found is not None
     assert found.modify_index == changed
+
+
+def test_a_config_entry_without_a_name_is_none(world: World) -> None:
+    entry = ServiceDefaults(kind="service-defaults", protocol="http")
+    with pytest.raises(RPCError, match="failed inserting config entry: object missing primary index"):
+        world.do(ConfigEntry(EntryRequest(datacenter="dc1", op="upsert", entry=entry)))
+    assert not world.store.config_entries.all(None)[1]
