@@ -38,7 +38,7 @@ class BadConfig(ValueError):
 
 @dataclass(slots=True)
 class JwtConfig:
-    """Of an auth method of type jwt. Leeways in nanoseconds."""
+    """Settings of an auth method of type jwt. Leeways in nanoseconds."""
 
     JWTValidationPubKeys: list[str] = field(default_factory=list)
     JWTSupportedAlgs: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class JwtConfig:
 
 @dataclass(slots=True)
 class KubernetesConfig:
-    """Of an auth method of type kubernetes."""
+    """Settings of an auth method of type kubernetes."""
 
     Host: str = ""
     CACert: str = ""

@@ -15,7 +15,7 @@ from consulpy.acl.auth_config import ALGORITHMS, JwtConfig
 DEFAULT_LEEWAY_S: Final = 150
 #: How far clocks may be apart, in seconds.
 CLOCK_SKEW_S: Final = 60
-#: Longer tokens are not looked at.
+#: Longest token, in bytes; longer ones are refused.
 BEARER_MAX_BYTES: Final = 64 * 1024
 
 _SIGNATURE_ONLY: Final[Any] = {"verify_signature": True} | dict.fromkeys(
@@ -38,7 +38,7 @@ class BadJwt(ValueError):
 
 
 class UnknownKey(BadJwt):
-    """None of the keys made the signature."""
+    """A JWT whose signature was made by none of the keys."""
 
 
 def verified_claims(config: JwtConfig, bearer: str, now_s: float) -> dict[str, Any]:

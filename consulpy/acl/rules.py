@@ -104,7 +104,7 @@ class _Reader:
         self._scalars: dict[str, str] = {}
 
     def read(self, tree: dict[str, Any]) -> None:
-        """Take the words of the tree. Raises `InvalidRules` where there is something else than a rule."""
+        """Read the rules of the tree. Raises `InvalidRules` where there is something else than a rule."""
         for word, values in tree.items():
             known = word.lower()
             if known not in self._words:
@@ -132,7 +132,7 @@ class _Reader:
         self._found.append((word, label, texts["policy"], texts["intentions"]))
 
     def rules(self) -> Rules:
-        """What was read. Raises `InvalidRules` for the first verb that is none, in Consul's order."""
+        """The rules that were read. Raises `InvalidRules` for the first verb that is none, in Consul's order."""
         given = [(_ORDER[word], word, verb) for word, verb in self._scalars.items()]
         checks: list[tuple[int, Any]] = [(place, (word, verb)) for place, word, verb in given]
         checks += [(_ORDER[each[0]], each) for each in self._found]

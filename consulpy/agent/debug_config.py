@@ -105,7 +105,7 @@ def debug_config(config: RuntimeConfig) -> dict[str, Any]:
 
 
 def _sorted(value: Any) -> Any:
-    """With the names at all levels in alphabetical order, as Go writes a map."""
+    """The value with the names at all levels in alphabetical order, as Go writes a map."""
     if isinstance(value, dict):
         return {name: _sorted(value[name]) for name in sorted(value)}
     return list(map(_sorted, value)) if isinstance(value, list) else value

@@ -39,7 +39,7 @@ Address = tuple[str, int]
 _NAME_LETTERS: Final = 8
 #: Choices of free ports before it is an error that one was taken meanwhile.
 _PORT_TRIES: Final = 8
-#: Interval in which a condition on a cluster is looked at, in seconds.
+#: Interval in which a condition on a cluster is checked, in seconds.
 _POLL_S: Final = 0.005
 #: From a join to the time when both sides list each other as alive, in seconds at most.
 _SEEN_WITHIN_S: Final = 10.0
@@ -196,7 +196,7 @@ class Agent:
         await scope.close()
 
     def _shut_down(self, _status: int) -> None:
-        """It has left by a request, or given up joining."""
+        """The agent ends by itself: it has left by a request, or given up joining."""
         self.stop()
 
     def service(self) -> IService:

@@ -75,7 +75,7 @@ class IntervalCheck:
         self._run: Deferred[Result] | None = None
 
     def start(self, rng: Random) -> None:
-        """Begin, after a random part of the interval."""
+        """Start, after a random part of the interval."""
         self._timer = self._clock.callLater(rng.uniform(0, self._interval_s), self._start_run)
 
     def stop(self) -> None:

@@ -66,7 +66,7 @@ class _Sender(DatagramProtocol):
             self._fail(error.strerror or str(error))
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: ARG002 - Twisted's interface
-        """Something answers."""
+        """A datagram came back: the check passes."""
         if not self.answered.called:
             self.answered.callback(None)
 

@@ -129,7 +129,7 @@ Shows rules from before 1.4 in today's words.
     **USES_SERVERS,
 )
 def translate_rules(given: Invocation) -> int:
-    """The same rules."""
+    """Print the rules in the form of Consul 1.4 and later."""
     if given.values["token-accessor"] and given.values["token-secret"]:
         raise ConfigError("Error - cannot specify both -token-secret and -token-accessor")
     if len(given.arguments) != 1:

@@ -94,7 +94,7 @@ def text_flag(name: str, doc: str) -> Flag:
 
 @contextmanager
 def saying(what: str) -> Iterator[None]:
-    """Say of a request that failed what it was for, and what the token lacked. Raises `ConfigError`."""
+    """Prefix a request's error with what it was for, and add the right that the token lacked. Raises `ConfigError`."""
     try:
         yield
     except ClientError as error:
@@ -261,7 +261,7 @@ def templated_policies(given: Invocation) -> list[Json]:
 
 
 def changed_templated_policies(given: Invocation, old: list[Json] | None) -> list[Json] | None:
-    """Those of a record after the flags of `TEMPLATED_CHANGES`; None if none is given. Raises `ConfigError`."""
+    """A record's templated policies after the flags of `TEMPLATED_CHANGES`; None without any. Raises `ConfigError`."""
     values = given.values
     found: dict[str, list[Json]] = {}
     for change in _CHANGES:

@@ -37,7 +37,7 @@ program without any other software.
     raw=True,
 )
 def envoy(given: Invocation) -> int:
-    """Say what there is instead, whatever the flags."""
+    """Print what replaces Envoy here, whatever the flags."""
     if {"-h", "-help", "--help"} & set(given.arguments):
         raise HelpRequested
     given.err(

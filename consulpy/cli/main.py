@@ -168,7 +168,7 @@ def _in_group(words: list[str]) -> int:
 
 
 def _unsupported(words: list[str]) -> int:
-    """Say of a command of other versions why it is not served; 1 if it is one."""
+    """Print why a command of other versions is not served; 1 if it is one of those."""
     from consulpy.cli.unsupported import reason
 
     why = reason(words)

@@ -26,7 +26,7 @@ class Ended(KeyboardInterrupt):
 
 
 def ignore() -> None:
-    """Give the signals of `IGNORED` handlers that do nothing: other than SIG_IGN, a child does not inherit them."""
+    """Set handlers that do nothing for the signals of `IGNORED`: other than SIG_IGN, a child does not inherit them."""
     for number in IGNORED:
         signal.signal(number, lambda *_: None)
 

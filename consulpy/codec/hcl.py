@@ -262,7 +262,7 @@ class QuotedText:
         raise HclSyntaxError(*self._place, "the text that begins here has no closing quote")
 
     def _escape(self) -> str:
-        """What the escape after a backslash stands for: a character, or a byte as `surrogateescape` has it."""
+        """The value of the escape after a backslash: a character, or a byte as `surrogateescape` has it."""
         start = self._position
         simple = _ESCAPES.get(self._text[start : start + 1])
         if simple is not None:

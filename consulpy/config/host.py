@@ -42,7 +42,7 @@ class AnyHost:
     """Any machine: for validation without this host's addresses."""
 
     def name(self) -> str:
-        """This host's name, as an example."""
+        """An example in place of this host's name."""
         return socket.gethostname()
 
     def addresses(self) -> None:

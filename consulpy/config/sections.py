@@ -266,7 +266,7 @@ class TlsOf:
 
 @dataclass(frozen=True)
 class TlsOfRpc(TlsOf):
-    """Of the server port, 8300."""
+    """TLS of the server port, 8300."""
 
     verify_server_hostname: bool | None = key(Kind.SWITCH, reloadable=True)
 

@@ -93,7 +93,7 @@ class Finding:
 
     @classmethod
     def passed(cls, check: str, text: str) -> "Finding":
-        """Nothing is wrong."""
+        """A finding that nothing is wrong."""
         return cls(check, "pass", Cause.HEALTHY, text)
 
     @classmethod

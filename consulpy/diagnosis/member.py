@@ -76,7 +76,7 @@ class MemberDiagnosis:
         return (await self.examine(name, watch_self))[0]
 
     async def examine(self, name: str, watch_self: bool = True) -> tuple[Verdict, PingReport | None]:
-        """The same, and the round of pings by which it was judged; None if none was needed."""
+        """The verdict, and the round of pings that it needed; None if it needed none."""
         passive = self._passive(name)
         if passive is not None:
             return passive, None
@@ -115,7 +115,7 @@ class MemberDiagnosis:
         return self._as_conflict(name, conflict) if conflict is not None else None
 
     def _gone(self, name: str, member: Member | None) -> Verdict:
-        """It left, was made to leave, or was forgotten."""
+        """The verdict about a member that left, was made to leave, or was forgotten."""
         events = self._serf.timeline(name)
         last = next((event for event in reversed(events) if event.what in ("left", "force-left", "dead")), None)
         where = f" at {member.address}:{member.port}" if member is not None else ""

@@ -1,4 +1,4 @@
-"""Asks one gossip address actively: pings by UDP, small and large, one by TCP, and some through other members.
+"""Active test of one gossip address: pings by UDP, small and large, one by TCP, and some through other members.
 
 At most 3 seconds. Nothing here changes a member: a ping carries no news of its own, and its ack is no part of failure
 detection. Source: docs/wire/gossip.md 4 (ping, indirectPing, ack, nack).
@@ -201,7 +201,7 @@ class PingRound:
         self._later(MORE_PINGS * SPACING_S + self._timeout_s + LATE_S, self._finish)
 
     def _others(self) -> None:
-        """Nothing came back: ask for answers at the address that we send from, and other members."""
+        """No ack came back: ask for acks to the address that we send from, and other members to ping."""
         if self.report.acked:
             return
         for number in range(3):

@@ -250,7 +250,7 @@ class TargetDiagnosis:
         return Verdict(Cause.TWO_BOOTSTRAPPED, text, fix=fix)
 
     async def _by_advertised(self, at: Address, target: Member) -> Verdict | None:
-        """It is reached here; is it where it says that it is?"""
+        """Findings about a member that is reached here, but may not be at the address that it advertises."""
         advertised = (target.address, target.port)
         report = await PingRound(self._observer, self._clock, "", advertised, helpers=False, short=True).run()
         if report.acked or report.tcp is TcpResult.ANSWERED:
@@ -287,7 +287,7 @@ def _of_refusal(where: str, error: MergeRefused) -> Verdict:
 
 
 def _sender(at: Address, living: dict[str, Member]) -> Member | None:
-    """Whose state it is: nothing in a push/pull says so."""
+    """The member that sent the state: a push/pull does not name it."""
     exact = [member for member in living.values() if (member.address, member.port) == at]
     alike = [member for member in living.values() if member.port == at[1]]
     for found in (exact, list(living.values()), alike):

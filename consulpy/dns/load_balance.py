@@ -195,7 +195,7 @@ class ShuffledAnswer:
 
 
 def key_of(question: Question, row: CheckServiceNode, wanted: dict[str, bool]) -> object:
-    """What tells the record of an instance from those of others; None: it has none of the requested type.
+    """The identity of an instance's record among those of others; None: it has none of the requested type.
 
     `wanted`: addresses that were looked at, and whether a record is made of them.
     """

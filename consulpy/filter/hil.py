@@ -303,5 +303,5 @@ def _text_as_number(value: str) -> HilError:
 
 
 def _wrapped(value: int) -> int:
-    """In 64 bits, as Go's arithmetic."""
+    """The number in 64 bits, as Go's arithmetic wraps it."""
     return (value + _WHOLE_MAX + 1) % 2**64 - _WHOLE_MAX - 1

@@ -114,7 +114,7 @@ class AclTasks:
             self._write(TokenDelete(TokenBatchDelete(accessors)))
 
     def _upgrade(self) -> None:
-        """Give legacy tokens (before 1.4) an accessor, and management tokens among them their policy."""
+        """Write an accessor to legacy tokens (before 1.4), and management tokens among them their policy."""
         rows: list[Any] = []
         for token in self._store.acl.tokens.by("unnamed", "")[:UPGRADE_BATCH]:
             policies = token.policies

@@ -77,7 +77,7 @@ class AclReplication:
         )
 
     def start(self) -> None:
-        """Begin to copy."""
+        """Start the loops."""
         if self._running:
             return
         self.status.running = True

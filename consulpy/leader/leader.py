@@ -37,7 +37,7 @@ SWEEP_S: Final = 60.0
 #: Seconds after an agent's start in which it may not have found its members again; the same while it still tries to.
 REJOIN_LEAST_S: Final = 10.0
 REJOIN_MOST_S: Final = 60.0
-#: Seconds between two looks whether it has.
+#: Seconds between two checks whether it has.
 REJOIN_LOOK_S: Final = 0.5
 NEW_LEADER_EVENT: Final = "consul:new-leader"
 
@@ -229,7 +229,7 @@ class Leader:
         return steps
 
     def _writes_after_connect(self) -> list[Command]:
-        """The same, after it."""
+        """The leader's writes that follow those of Connect."""
         store, datacenter = self._log.store, self._who.datacenter
         steps: list[Command] = []
         for entry in self._bootstrap_entries:

@@ -79,7 +79,7 @@ class MeshReplication:
         self._running: list[Deferred[None]] = []
 
     def start(self) -> None:
-        """Begin to copy."""
+        """Start the loops."""
         if not self._running:
             self._running = [Deferred.fromCoroutine(self._loop(*each)) for each in self._kinds]
             for loop in self._running:

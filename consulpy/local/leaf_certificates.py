@@ -154,7 +154,7 @@ class LeafCertificates:
         return LeafResult(entry.leaf, hit, self._clock.seconds() - entry.fetched_s if hit else 0.0)
 
     def close(self) -> None:
-        """Forget all of them."""
+        """Drop all certificates, and stop renewing them."""
         for entry in list(self._entries.values()):
             self._remove(entry)
         watching, self._watching = self._watching, {}
@@ -332,7 +332,7 @@ class LeafCertificates:
 
 
 def _ids_of(root: CARoot) -> tuple[str, ...]:
-    """What leafs of a root may name as their signer: the signing key's id, and what the certificate calls its key."""
+    """Ids that leafs of a root may name as signer: the signing key's id, and what the certificate calls its key."""
     try:
         return root.signing_key_id, colons(subject_key_id(read_certificate(root.root_cert)))
     except RPCError:

@@ -44,7 +44,7 @@ class ProxyLeafs:
         return self._completed(service, token)
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop following."""
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()

@@ -79,7 +79,7 @@ class AgentTokens:
         return stored
 
     def reset(self) -> None:
-        """Forget the tokens set over HTTP; what is stored is replaced by the next one that is set."""
+        """Drop the tokens set over HTTP; what is stored is replaced by the next one that is set."""
         if self._set:
             self._set.clear()
             self._notify()

@@ -173,7 +173,7 @@ class UserEvents:
     KEY = "event"
 
     def fire(self, caller: Caller, datacenter: str, event: Event, token: str = "") -> Deferred[Event]:
-        """Give `event` an id and send it to a server of `datacenter`, which gossips it; fires with the event.
+        """Send `event`, with a new id, to a server of `datacenter`, which gossips it; fires with the event.
 
         Raises what `Event.check` raises; the Deferred fails with the `RPCError` of the call.
         """
@@ -207,7 +207,7 @@ class UserEvents:
         return event
 
     def clear(self) -> None:
-        """Forget all events."""
+        """Drop all events."""
         if self._ring:
             self._ring.clear()
             self.watchers.changed([self.KEY])

@@ -95,22 +95,22 @@ class NoDelegate:
     """The delegate of an observer (`Memberlist.observer`): empty values, and every notification is ignored."""
 
     def node_meta(self) -> bytes:
-        """None."""
+        """No metadata."""
         return b""
 
     def notify_message(self, message: bytes) -> None:
         """Ignored."""
 
     def has_broadcasts(self) -> bool:
-        """None."""
+        """There are none."""
         return False
 
     def get_broadcasts(self, overhead: int, limit: int) -> list[bytes]:  # noqa: ARG002
-        """None."""
+        """There are none."""
         return []
 
     def local_state(self, join: bool) -> bytes:  # noqa: ARG002
-        """None."""
+        """No user state."""
         return b""
 
     def merge_remote_state(self, state: bytes, join: bool) -> None:
@@ -135,7 +135,7 @@ class NoDelegate:
         """Ignored."""
 
     def ack_payload(self) -> bytes:
-        """None."""
+        """An empty payload."""
         return b""
 
     def notify_ping_complete(self, member: Member, rtt_s: float, payload: bytes) -> None:

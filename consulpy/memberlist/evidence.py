@@ -172,7 +172,7 @@ class EvidenceStore:
             del self.by_name[name]
 
     def answers(self, name: str) -> None:
-        """It was found well by other means than a probe: what fails from now on is a failure of its own."""
+        """The member was found well by other means than a probe: a later failure begins anew."""
         record = self.by_name.get(name)
         if record is not None:
             record.failing_since_s = None
@@ -186,7 +186,7 @@ class EvidenceStore:
         return record
 
     def see(self, name: str, text: str) -> MemberEvidence:
-        """Something was seen of a member that is not well."""
+        """Record an observation about a member that does not answer."""
         record = self.by_name.get(name)
         if record is None:
             record = self.by_name[name] = MemberEvidence()
@@ -211,11 +211,11 @@ class EvidenceStore:
         record.tcp, record.tcp_at_s = result, self._now_s()
 
     def acked_via(self, name: str, helper: str) -> None:
-        """Another member reached it."""
+        """Record that another member reached it."""
         self.see(name, f"ping through {helper}: acked").via[helper] = self._now_s()
 
     def nacked_by(self, name: str, helper: str) -> None:
-        """Another member did not reach it either."""
+        """Record that another member did not reach it either."""
         self.see(name, f"ping through {helper}: no ack there either").nacks[helper] = self._now_s()
 
     def refuse(self, cause: str, name: str, text: str, ours: str = "", theirs: str = "") -> None:

@@ -368,7 +368,7 @@ class Prober:
 
 
 def _helped(nacks: int, expected: int) -> str:
-    """What came of asking others to ping: `expected` were asked, `nacks` said that they got no ack."""
+    """The outcome of indirect pings, as text: `expected` members were asked, `nacks` of them got no ack."""
     if not expected:
         return "nobody else to ask"
     helpers = "the only helper" if expected == 1 else f"{expected} helpers"

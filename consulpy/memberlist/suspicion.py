@@ -74,7 +74,7 @@ class Suspicion:
         self._timer: Timer = self._wait(max_s if expected > 0 else min_s)
 
     def confirm(self, accuser: str) -> bool:
-        """Another member suspects it too; whether that is a new confirmation, which shortens the timeout."""
+        """Count a suspicion of another member; whether it is a new confirmation, which shortens the timeout."""
         if self.confirmed >= self._expected or accuser in self._accusers:
             return False
         self._accusers.add(accuser)

@@ -160,12 +160,12 @@ class Watch:
         self._is_stopped = False
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Send the first blocking query."""
         self._running = Deferred.fromCoroutine(self._run())
         self._running.addErrback(lambda failure: failure.trap(CancelledError))
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Cancel the query, and send no more."""
         self._is_stopped = True
         running, self._running = self._running, None
         if running is not None:

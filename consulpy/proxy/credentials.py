@@ -36,7 +36,7 @@ class Credentials:
         self._watches = [follow(leaf, self._new_leaf), follow("/v1/agent/connect/ca/roots", self._new_roots)]
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching certificate and roots."""
         for watch in self._watches:
             watch.start()
 
@@ -53,7 +53,7 @@ class Credentials:
         self.trust_domain = str(reply.get("TrustDomain") or "")
 
     def _use(self, leaf: tuple[str, str], roots: list[str]) -> None:
-        """Take new certificates; those that can't be used change nothing. Raises `ConfigError`."""
+        """Switch to new certificates; those that can't be used change nothing. Raises `ConfigError`."""
         if (leaf, roots) == (self._leaf, self._roots):
             return
         if all(leaf) and roots:

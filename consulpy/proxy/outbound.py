@@ -137,7 +137,7 @@ class OutboundFactory(Factory):
         self._known, self._is_watched = _instances_in(rows or []), True
 
     def _failed_watch(self) -> None:
-        """Ask for each connection until the watch is back."""
+        """Resolve instances for each connection until the watch is back."""
         self._is_watched = False
 
     async def _connect(self, instance: Instance) -> Side | None:
@@ -190,6 +190,6 @@ class _Accepted(Side):
         self._accepted = accepted
 
     def connectionMade(self) -> None:
-        """Look for an instance at once."""
+        """Choose an instance for the new connection."""
         super().connectionMade()
         self._accepted(self)

@@ -82,11 +82,11 @@ class Configuration(Record):
             raise ConfigurationError("need at least one voter in configuration")
 
     def with_voter(self, server_id: str, address: str) -> "Configuration":
-        """With this server as a voter, in its old place if it is known. Raises `ConfigurationError`."""
+        """A copy with this server as a voter, in its old place if it is known. Raises `ConfigurationError`."""
         return self._with(Server(address, server_id, VOTER))
 
     def with_nonvoter(self, server_id: str, address: str) -> "Configuration":
-        """With this server, which stays a voter if it is one. Raises `ConfigurationError`."""
+        """A copy with this server, which stays a voter if it is one. Raises `ConfigurationError`."""
         return self._with(Server(address, server_id, VOTER if self.is_voter(server_id) else NONVOTER))
 
     def without(self, server_id: str) -> "Configuration":
@@ -94,7 +94,7 @@ class Configuration(Record):
         return Configuration.of(server for server in self.servers if server.id != server_id)
 
     def demoted(self, server_id: str) -> "Configuration":
-        """With this server as a nonvoter. Raises `ConfigurationError`."""
+        """A copy with this server as a nonvoter. Raises `ConfigurationError`."""
         return Configuration.of(
             Server(server.address, server.id, NONVOTER) if server.id == server_id else server for server in self.servers
         )

@@ -339,7 +339,7 @@ class Candidacy:
         self._began_s = raft.clock.seconds()
 
     def start(self) -> None:
-        """Take the next term, vote for this server, and send vote requests once that is durable."""
+        """Enter the next term, vote for this server, and send vote requests once that is durable."""
         raft = self._raft
         raft.set_leader("")
         raft.set_term(self.term)

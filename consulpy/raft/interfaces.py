@@ -29,7 +29,7 @@ class Role(StrEnum):
 
 
 class NotLeader(RPCError):
-    """This server does not lead; nothing was done."""
+    """Raised by a server that does not lead; nothing was done."""
 
     def __init__(self, text: str = "node is not the leader") -> None:
         super().__init__(text)
@@ -85,7 +85,7 @@ class Settings:
 
     @classmethod
     def scaled(cls, multiplier: float, **more: Any) -> "Settings":
-        """With Consul's `raft_multiplier`."""
+        """The settings with timings multiplied by Consul's `raft_multiplier`."""
         return cls(heartbeat_timeout_s=multiplier, election_timeout_s=multiplier, lease_s=0.5 * multiplier, **more)
 
 
@@ -102,7 +102,7 @@ class Sender(Protocol):
         """Request its `PeerState`. `Unreachable` if there is no connection."""
 
     def abort(self, server: Server) -> None:
-        """Forget the appends to this server that are under way; their answers may or may not come."""
+        """Abandon the appends to this server that are in progress; their answers may or may not come."""
 
 
 class StateMachine(Protocol):

@@ -51,7 +51,7 @@ class Leadership:
         self._dispatched: deque[tuple[int, float, int]] = deque()
 
     def start(self) -> None:
-        """Begin: an entry of our own, to every other server."""
+        """Start the term: append a no-op entry and send it to every other server."""
         self._sync_replications()
         self._check_lease()
         self._append(NOOP, None, lambda _: None)
@@ -351,7 +351,7 @@ class Leadership:
             self._transfer.advance(replication)
 
     def abdicate(self) -> None:
-        """This server can lead no more: transfer leadership, or else step down."""
+        """Transfer leadership, or else step down: this server can lead no more."""
 
         def finished(error: Any) -> None:
             if error is not None:
@@ -360,7 +360,7 @@ class Leadership:
         self.transfer(finished)
 
     def disk_failed(self, error: Exception) -> None:
-        """Nothing more can be stored here: fail what waits, and let another one lead.
+        """The disk failed: fail pending proposals, and let another server lead.
 
         Where there is none, what failed is given up: it must not happen later after all.
         """

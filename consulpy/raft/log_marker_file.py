@@ -81,7 +81,7 @@ class LogMarker:
                 self._write()
 
     def forget(self) -> None:
-        """Forget the log, whose rest was put aside."""
+        """Remove the marker: the log was set aside."""
         self._is_begun = self._is_open = self._is_marked = False
         self._terms = (0, 0)
         self._path.unlink(missing_ok=True)

@@ -153,7 +153,7 @@ class Raft:
             self.log.evict(self.log.last_entry)
 
     def bootstrap(self, configuration: Configuration) -> None:
-        """Begin a quorum: entry 1 of term 1. Only for a server without any state."""
+        """Bootstrap a quorum: entry 1 of term 1. Only for a server without any state."""
         assert self.log.last_index == 0, "a quorum is begun once"
         assert self.term == 0, "a quorum is begun once"
         self.set_term(1)
@@ -162,7 +162,7 @@ class Raft:
         self.elections.start()
 
     def stop(self) -> None:
-        """Take part no more; nothing waits any longer."""
+        """Stop: no timers, elections or calls follow; pending proposals fail."""
         self._end_office(NotLeader("raft is already shutdown"))
         self.elections.stop()
         self.snapshots.stop()
@@ -270,7 +270,7 @@ class Raft:
             self.observer.leader_changed(address)
 
     def set_term(self, term: int) -> None:
-        """Take a higher term; it is durable before anything that was changed later."""
+        """Enter a higher term; it is durable before anything that was changed later."""
         assert term > self.term, f"a term never falls: {self.term} to {term}"
         self.term = term
         self.verified_index = 0
@@ -346,7 +346,7 @@ class Raft:
         self.elections.restart()
 
     def lead(self) -> None:
-        """Take office: this term's election was won."""
+        """Become the leader: this term's election was won."""
         self.elections.stop()
         self.leadership = Leadership(self)
         self.become(Role.LEADER)
@@ -378,7 +378,7 @@ class Raft:
         self.applying.run()
 
     def halt(self, why: str) -> None:
-        """Take no part in elections any more: this server cannot follow what the quorum does. Its data stay."""
+        """Stay out of elections from now on: this server cannot follow what the quorum does. Its data stay."""
         if not self.halted:
             self.halted = why
             self.observer.say("error", f"this server stops voting: {why}")

@@ -151,7 +151,7 @@ class TimeoutNow(Request):
 
 @dataclass(slots=True)
 class TimeoutNowReply(Record):
-    """Says nothing."""
+    """The empty reply."""
 
     protocol_version: int = 0
 

@@ -89,7 +89,7 @@ def read_real_server(data_dir: Path) -> RealServer:
 
 
 def set_aside(data_dir: Path) -> Path:
-    """Give the folder its other name."""
+    """Rename the folder of the real server's log."""
     target, number = data_dir / TAKEN_OVER, 1
     while target.exists():
         target, number = data_dir / f"{TAKEN_OVER}-{number}", number + 1

@@ -48,7 +48,7 @@ class ReplicatedLog:
         self.raft.snapshots.restore(new, finished, new.index)
 
     def close(self) -> None:
-        """Take part no more."""
+        """Stop Raft."""
         raft: Raft | None = getattr(self, "raft", None)
         if raft is not None:
             raft.stop()

@@ -75,7 +75,7 @@ class Replication:
         return self._failures == 0 and self._is_pipelined
 
     def start(self) -> None:
-        """Begin: find out where its log differs, and send heartbeats."""
+        """Start: find the index at which its log differs from ours, and send heartbeats."""
         self._rearm()
         self.heartbeat.send_now()
         self.send(even_empty=True)
@@ -90,14 +90,14 @@ class Replication:
                 timer.cancel()
 
     def dismiss(self) -> None:
-        """It was removed: go on until it knows that this is committed, for some seconds; else it stands for ever."""
+        """The server was removed: go on until it knows that, for some seconds; else it would stand for ever."""
         if not self.is_dismissed:
             self.is_dismissed = True
             self._farewell_index = self._raft.configurations.latest_index
             self._farewell_timer = self._raft.clock.callLater(self._raft.settings.farewell_s, self._leave)
 
     def readmit(self) -> None:
-        """It was added again."""
+        """The server was added again."""
         if self.is_dismissed:
             self.is_dismissed = False
             if self._farewell_timer is not None and self._farewell_timer.active():
@@ -108,12 +108,12 @@ class Replication:
         self._office.forget(self)
 
     def retry_now(self) -> None:
-        """It is said to be there: wait no longer."""
+        """Skip the pause after failures: the server is reported alive."""
         self.heartbeat.retry_now()
         self.append_now()
 
     def append_now(self) -> None:
-        """It can be reached: do not wait to send entries."""
+        """Send entries now: the server can be reached."""
         self._failures = min(self._failures, 1)
         if self._pause is not None and self._pause.active():
             self._pause.cancel()
@@ -212,7 +212,7 @@ class Replication:
             self._back_off()
 
     def _stored(self, last: int, commit_index: int) -> None:
-        """It has stored our log up to `last`, and knows this commit index."""
+        """The server has stored our log up to `last`, and knows this commit index."""
         if self.is_dismissed and commit_index >= self._farewell_index:
             self._leave()
             return

@@ -29,7 +29,7 @@ class SnapshotTaker(Protocol):
         """Whether a leader's snapshot is being installed: nothing else may change the log meanwhile."""
 
     def take(self) -> None:
-        """Begin a snapshot, unless one is under way."""
+        """Start a snapshot, unless one is in progress."""
 
     def applied(self) -> None:
         """Entries were applied: a snapshot may be due."""
@@ -188,13 +188,13 @@ class RaftServer(Protocol):
         """Be a follower in this term, without a known leader; an office or candidacy ends."""
 
     def lead(self) -> None:
-        """Take office: this term's election was won."""
+        """Become the leader: this term's election was won."""
 
     def commit(self, index: int) -> None:
         """Commit all entries up to `index`."""
 
     def halt(self, why: str) -> None:
-        """Take no part in elections any more; the data stay."""
+        """Stay out of elections from now on; the data stay."""
 
     def schedule_turn(self) -> None:
         """Write and send what was proposed at the end of this turn."""

@@ -138,7 +138,7 @@ class IncomingSnapshot:
         self._do(self._take_some, stepped)
 
     def _take_some(self) -> bool:
-        """Take some records; whether there may be more. Raises what is wrong with them, or with the disk."""
+        """Decode some records; whether there may be more. Raises the error of the records, or of the disk."""
         if self._error is not None or self._is_closed:
             return False
         count = 0

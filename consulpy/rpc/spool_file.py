@@ -49,7 +49,7 @@ class Spool:
         return self.file.read()
 
     def close(self) -> None:
-        """Forget it."""
+        """Close and delete the file."""
         self.file.close()
 
 
@@ -73,7 +73,7 @@ class SpoolWriter:
         self._done: Deferred[Spool] | None = None
 
     def write(self, piece: bytes) -> None:
-        """Take a piece; no more is wanted until it is written."""
+        """Write a piece; the sender is paused until it is written."""
         self.size += len(piece)
         if self.size <= MEMORY_BYTES:
             self.spool.write(piece)

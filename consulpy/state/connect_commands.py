@@ -55,7 +55,7 @@ def _needed(body: Any, op: str) -> Any:
 
 
 class ConnectCALeaf(BodyCommand):
-    """Take an index for a certificate; the result is it."""
+    """Reserves an index for a certificate; the result is that index."""
 
     TYPE = 21 | IGNORE_IF_UNKNOWN
     BODY = structs.CALeafRequest

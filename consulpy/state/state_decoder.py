@@ -31,7 +31,7 @@ class StateDecoder:
         self.count = 0
 
     def feed(self, piece: bytes) -> None:
-        """More of the file. Raises `WireError` for a record beyond `RECORD_LIMIT`."""
+        """Add bytes of the file. Raises `WireError` for a record beyond `RECORD_LIMIT`."""
         self._pending += piece
         try:
             self._unpacker.feed(piece)

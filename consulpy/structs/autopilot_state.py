@@ -69,7 +69,7 @@ class AutopilotState(Record):
 
     @classmethod
     def of(cls, health: ClusterHealth, metas: Mapping[str, dict[str, str] | None] = NO_METAS) -> "AutopilotState":
-        """The same facts as `Operator.ServerHealth` tells, and the metadata of nodes by id."""
+        """The state from the reply of `Operator.ServerHealth`, and the metadata of nodes by id."""
         servers = {each.id: _state_of(each, metas.get(each.id)) for each in health.servers or ()}
         return cls(
             healthy=health.healthy,

@@ -5,7 +5,7 @@ from consulpy.codec.record import Record, go
 
 
 def _as_go(value: float) -> float:
-    """Whole numbers without a fraction, as Go writes them."""
+    """The value with whole numbers without a fraction, as Go writes them."""
     return int(value) if value.is_integer() else value
 
 

@@ -41,7 +41,7 @@ class KeyringResponse(Record):
     error: str = ""
 
     def errors(self) -> list[str]:
-        """What failed, in a line for the pool and one for each member; empty if nothing did."""
+        """The failures, in a line for the pool and one for each member; empty if nothing did."""
         if not self.error:
             return []
         where = "WAN" if self.wan else f"{self.datacenter} (LAN)"

@@ -148,7 +148,7 @@ class CookieConfig(Record):
 
 @dataclass(slots=True)
 class HashPolicy(Record):
-    """What of a request is hashed."""
+    """The part of a request that is hashed."""
 
     field: str = within(default="")
     field_value: str = within(default="")

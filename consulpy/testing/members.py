@@ -29,7 +29,7 @@ _PORTS: Final = ("http", "dns", "serf_lan", "serf_wan", "server")
 
 
 class Unsupported(RuntimeError):
-    """This way to run agents cannot do what the test asks."""
+    """Raised where this way of running agents cannot do what the test asks for."""
 
 
 class Member(Backend, Protocol):

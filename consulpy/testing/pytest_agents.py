@@ -155,7 +155,7 @@ class Agents:
     # -- reports
 
     def watch(self) -> Sections:
-        """Begin a test; the result gives the sections of its report."""
+        """Start of a test; the result gives the sections of its report."""
         begins = self._log.lines_seen if self._log is not None else 0
         sizes = {each.name: len(each.log()) for each in self._programs()}
 

@@ -254,7 +254,7 @@ def _own_thread() -> _OwnThread:
 
 
 def _forget_thread() -> None:
-    """In a child process after a fork: the thread is the parent's."""
+    """After a fork, in the child: drop the thread, which is the parent's."""
     global _own, _lock
     if _own is not None:
         atexit.unregister(_own.stop)

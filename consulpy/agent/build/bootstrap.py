@@ -51,7 +51,7 @@ class Bootstrap:
         self._is_running = False
 
     def check(self) -> None:
-        """Begin if the condition holds now; called when the members change."""
+        """Start bootstrapping if the condition holds; called when the members change."""
         expect = self._config.bootstrap_expect
         if expect < 2 or self._is_running or self._attempts >= ATTEMPTS_MAX or self._raft.log.last_index:
             return

@@ -21,7 +21,7 @@ from consulpy.structs.options import QueryOptions
 from consulpy.structs.requests import SpecificRequest
 from consulpy.tls.contexts import Tls
 
-#: How long one look for a change of the roots waits, in nanoseconds.
+#: Wait of one blocking query for the roots, in nanoseconds.
 _WAIT_NS = 10 * 60 * 10**9
 
 

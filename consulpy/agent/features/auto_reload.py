@@ -55,7 +55,7 @@ def signatures(paths: Iterable[str]) -> Signatures:
 
 
 class AutoReload:
-    """Looks at files from `start` to `stop`. `look()`: their state, in a thread. `reload()`: applies it."""
+    """Polls files from `start` to `stop`. `look()`: their state, in a thread. `reload()`: applies it."""
 
     def __init__(
         self, clock: Clock, look: "Callable[[], Deferred[Signatures]]", reload: "Callable[[], Deferred[Any]]"
@@ -72,7 +72,7 @@ class AutoReload:
         self._looks = 0
 
     def start(self) -> None:
-        """Take the present state for the applied one, and go on looking."""
+        """Compare the files with their present state from now on."""
         self._look_now()
 
     def stop(self) -> None:

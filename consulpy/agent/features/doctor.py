@@ -78,7 +78,7 @@ class MembersCheck:
         return sorted(self._unwell, key=lambda member: member.status is Status.ALIVE)[:MEMBERS_MAX]
 
     def living(self) -> list[Member]:
-        """Some of those that are well."""
+        """A sample of the members that are alive."""
         rng = self._serf.rng
         return self._living if len(self._living) <= MEMBERS_MAX else rng.sample(self._living, MEMBERS_MAX)
 

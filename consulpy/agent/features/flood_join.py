@@ -48,7 +48,7 @@ class FloodJoin:
         self._is_stopped = False
 
     def start(self) -> None:
-        """Look now and every `INTERVAL_S`."""
+        """Compare the pools now and every `INTERVAL_S`."""
         self._timer = self._clock.callLater(INTERVAL_S, self.start)
         self.look()
 

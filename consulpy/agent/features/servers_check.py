@@ -22,7 +22,7 @@ from consulpy.serf.members import Status
 if TYPE_CHECKING:
     from consulpy.agent.parts import AgentParts
 
-#: Servers that are looked at.
+#: Number of servers that are checked.
 SERVERS_MAX: Final = 5
 #: How long a connection, and then a call, may take, in seconds.
 CONNECT_S: Final = 1.5
@@ -165,7 +165,7 @@ class ServersCheck:
 
 
 def why_not_open(error: Exception) -> str:
-    """What the network said of a connection that was not established."""
+    """The network's error for a connection that was not established."""
     if isinstance(error, ConnectionRefusedError):
         return "refuses connections"
     if isinstance(next(iter(error.args), None), Failure):  # Twisted's for one that ended before it was open: by ICMP

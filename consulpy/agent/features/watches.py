@@ -122,7 +122,7 @@ class _Watch:
         self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
 
     def stop(self) -> None:
-        """Give up the query, or the handler."""
+        """Cancel the query, or the handler."""
         self._is_stopped = True
         if self._running is not None:
             self._running.cancel()

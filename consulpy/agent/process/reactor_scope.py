@@ -286,7 +286,7 @@ class _BlockedConnector(tcp.Connector):
 
 
 class _Unconnected:
-    """In place of the transport of a connection that is never made."""
+    """The transport of a connection that is never made."""
 
     def __init__(self, connector: tcp.Connector) -> None:
         self._connector: tcp.Connector | None = connector

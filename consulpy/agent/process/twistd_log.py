@@ -13,12 +13,12 @@ from consulpy.agent.process.logs import LogSink
 from consulpy.agent.process.syslog import SyslogSink
 from consulpy.config.schema import RuntimeConfig
 
-#: Where a daemon logs that was not told where.
+#: twistd's log file where it is given none and runs in the background.
 _DEFAULT_FILE: Final = "twistd.log"
 
 
 class TwistdLog:
-    """`observer`: what twistd is to log through; None leaves that to twistd. Raises `ConfigError` without a syslog.
+    """The log observer for twistd. `observer`: None leaves the log to twistd. Raises `ConfigError` without a syslog.
 
     `options`: those of twistd: `nodaemon`, `logfile`, `syslog`, `prefix`, `logger`.
     """

@@ -146,7 +146,7 @@ def _small_request(given: Invocation) -> _Small:
 
 
 def _target_from_here(target: str, deadline: Deadline) -> list[Finding]:
-    """What this process sees of an address to join."""
+    """Findings of this process about an address to join."""
     from consulpy.cli.doctor.target import target_findings
 
     return target_findings(target, min(deadline.left_s(TARGET_LEAST_S), TARGET_S))

@@ -1,4 +1,4 @@
-"""What newer fields of the kinds of 1.8.7 may say. Source: documentation of config entries of Consul 1.9 to 1.22."""
+"""Validation of newer fields of the kinds of 1.8.7. Source: documentation of config entries, Consul 1.9 to 1.22."""
 
 from collections.abc import Iterator
 from typing import Any, Final

@@ -75,7 +75,7 @@ class SpooledBody:
         SpoolSender(self._spool, consumer, self._in_thread, sent).start()
 
     def discard(self) -> None:
-        """It is not wanted any more."""
+        """Close the archive: the response is not sent."""
         self._spool.close()
 
 

@@ -132,7 +132,7 @@ class RootResource:
 
 
 def host_fault(version: bytes, hosts: Sequence[bytes]) -> str:
-    """What is wrong with the `Host` fields of a request, behind the status of the response; "" for nothing."""
+    """The fault of the `Host` fields of a request, behind the status of the response; "" if there is none."""
     if version == b"HTTP/1.1" and not hosts:
         return ": missing required Host header"
     if len(hosts) > 1:

@@ -70,7 +70,7 @@ class Query:
         return values[0] if values else default
 
     def set(self, name: str, value: str) -> None:
-        """Give a parameter this value only."""
+        """Set a parameter to this value only."""
         self._values[name] = [value]
 
     def all(self, name: str) -> list[str]:

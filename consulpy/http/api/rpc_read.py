@@ -62,7 +62,7 @@ async def read(
 
 
 def wan_headers(agent: "AgentInterface", reply: Any, datacenter: str) -> dict[str, str]:
-    """With `translate_wan_addrs`: put WAN addresses into a reply of another datacenter; the header that says so."""
+    """Put WAN addresses into a reply of another datacenter, with `translate_wan_addrs`; the header of such a reply."""
     if not agent.translate_wan_addrs:
         return {}
     if (getattr(reply, "datacenter", "") or datacenter) != agent.datacenter:

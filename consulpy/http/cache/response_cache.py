@@ -127,7 +127,7 @@ class _Entry:
         self.watch: Watch | None = None
 
     def _split_at_contact(self) -> None:
-        """Take the value of the header out of the part where it stands."""
+        """Cut the value of the header out of the part that contains it."""
         self._is_date_first = _CONTACT not in self._before
         part = self._after if self._is_date_first else self._before
         at = part.index(_CONTACT) + len(_CONTACT)

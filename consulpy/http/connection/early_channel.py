@@ -30,7 +30,7 @@ LINGER_S: Final = 0.5
 
 @implementer(IHalfCloseableProtocol)
 class EarlyChannel(HTTPChannel):
-    """What `Channel` knows of unread bodies and of the end of the client's input."""
+    """Base of `Channel`: unread bodies, and the end of the client's input."""
 
     transport: Any
     factory: Any

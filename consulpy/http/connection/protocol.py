@@ -141,7 +141,7 @@ class LimitExceeded(Protocol):
         self._ended = ended
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        """It is closed."""
+        """The connection is closed."""
         self._ended()
 
     def connectionMade(self) -> None:

@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 class _Conflict(Exception):
-    """Another change of the batch concerns the same service or check."""
+    """Raised for a change of a service or check that the batch changes already."""
 
 
 class _Batch:

@@ -257,7 +257,7 @@ class Entries:
             self.changed()
 
     def clear(self) -> None:
-        """Forget all entries; the node is out of sync."""
+        """Remove all entries; the node is out of sync."""
         self.stop()
         keys = [*self.services, *self._by_service]
         for service_id in self.services:

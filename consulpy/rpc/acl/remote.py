@@ -91,7 +91,7 @@ class _Cache(Generic[_Row]):
             self._rows.popitem(last=False)
 
     def keep(self, key: str) -> None:
-        """Take a row that is there for fresh once more, but not for long."""
+        """Renew a cached row for a short time."""
         found = self._rows.get(key)
         if found is not None:
             self._rows[key] = found[0], self._clock.seconds() - max(self._ttl_s - RETRY_S, 0.0)

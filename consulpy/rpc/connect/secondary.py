@@ -26,7 +26,7 @@ from consulpy.structs.requests import SpecificRequest
 #: The pause after a failed call to the primary datacenter, in seconds; it doubles up to the maximum.
 RETRY_S: Final = 1.0
 RETRY_MAX_S: Final = 30.0
-#: How long one look at the primary's roots waits, in seconds; after each, the age of the intermediate is looked at.
+#: Wait of one blocking query for the primary's roots, in seconds; after each, the intermediate's age is checked.
 LOOK_S: Final = 600.0
 #: The intermediate is renewed after this part of its life.
 RENEW_AFTER: Final = 0.5
@@ -94,7 +94,7 @@ class SecondaryAuthority(Authority):
             index = roots.meta.index
 
     async def _adopt(self, roots: CARootsReply) -> None:
-        """Take the active root of the primary datacenter over, with a certificate of it for the key here."""
+        """Adopt the active root of the primary datacenter, with a certificate of it for the key here."""
         root = next((each for each in roots.roots or () if each.active), None)
         if root is None or not roots.trust_domain:
             raise RPCError("it has no root yet")

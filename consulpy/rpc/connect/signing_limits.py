@@ -13,7 +13,7 @@ WAIT_S: Final = 0.5
 
 
 class RateLimited(RPCError):
-    """More requests than the limit allows."""
+    """Raised for a request above the limit."""
 
     def __init__(self) -> None:
         super().__init__(RATE_LIMITED)

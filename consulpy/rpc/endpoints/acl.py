@@ -42,7 +42,7 @@ def bootstrap(server: "Server", request: BootstrapRequest) -> "Deferred[Token]":
 
 @write("ACL.BootstrapWithSecret", BootstrapRequest, Token)
 def bootstrap_with_secret(server: "Server", request: BootstrapRequest) -> "Deferred[Token]":
-    """The same with a secret of the caller's: by this name no server of 1.8.7 makes another one."""
+    """Bootstrap with a secret that the caller gives: by this name no server of 1.8.7 makes another one."""
     return bootstrap(server, request)
 
 

@@ -250,7 +250,7 @@ def _changed_token(server: "Server", given: Token) -> Token:
 
 @write("ACL.TokenClone", TokenSetRequest, Token)
 def token_clone(server: "Server", request: TokenSetRequest) -> Any:
-    """Another token with the same rights."""
+    """Clone a token: a new one with the same rights."""
     acl, now_s = server.store.acl, server.wall_s()
     existing = acl.token_by_accessor(request.acl_token.accessor_id)
     if existing is None or is_expired(existing, now_s):

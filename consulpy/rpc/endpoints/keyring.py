@@ -61,7 +61,7 @@ def keyring_operation(server: "Server", request: KeyringRequest) -> "Deferred[Ke
 
 
 def _other_datacenters(server: "Server", wan: "Serf") -> list[str]:
-    """Those with servers that have not left: an operation that can't reach one has failed."""
+    """Other datacenters with servers that have not left: an operation that can't reach one has failed."""
     here = {Status.ALIVE, Status.FAILED}
     servers = [each for each in wan.members.values() if each.status in here and each.tags.get("role") == "consul"]
     return sorted({each.tags.get("dc", "") for each in servers} - {"", server.datacenter})

@@ -48,7 +48,7 @@ class Call:
         self.waiting_bytes = 0
 
     def received(self, data: bytes) -> None:
-        """More of the request. Raises `CallError` for too much of it."""
+        """Add bytes of the request. Raises `CallError` above the limit."""
         if len(self._body) + len(data) > REQUEST_MAX_BYTES:
             raise CallError(Code.RESOURCE_EXHAUSTED, f"a request of more than {REQUEST_MAX_BYTES} bytes")
         self._body += data
@@ -138,7 +138,7 @@ class Call:
         return b"".join(parts)
 
     def _next(self) -> bool:
-        """Begin the next message; False if there is none now."""
+        """Start the next message; False if there is none now."""
         if self._source is not None:
             found = next(self._source, None)
             if found is not None:

@@ -119,7 +119,7 @@ class SnapshotProtocol(RpcConnection):
             set_reading(self.transport, reads)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take the reply."""
+        """Receive bytes of the reply."""
         if self._meta is None:
             self._input += data
             try:

@@ -100,7 +100,7 @@ class Feed:
             self._waiting[subscriber] = seen_index
 
     def remove(self, subscriber: Subscriber) -> None:
-        """It wants no more."""
+        """Remove a subscriber."""
         self._subscribers.pop(subscriber, None)
         self._waiting.pop(subscriber, None)
         if not len(self) and not self._is_over:

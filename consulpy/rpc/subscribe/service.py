@@ -32,7 +32,7 @@ class Subscriptions:
         return len(self._feeds)
 
     def serve(self, call: Call) -> None:
-        """Begin a call. Raises `CallError`."""
+        """Start serving a call. Raises `CallError`."""
         service, method = names_in(call.path)
         if (service, method) != (SERVICE, METHOD):
             raise unimplemented(service, method, is_service_known=service == SERVICE)

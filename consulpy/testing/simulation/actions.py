@@ -29,7 +29,7 @@ class NodeHandle:
         return self._simulation.node(self.name).address
 
     def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
-        """Ask its HTTP API, in process; the answer has `.status`, `.headers`, `.body` and `.json()`.
+        """Send a request to its HTTP API, in process; the answer has `.status`, `.headers`, `.body` and `.json()`.
 
         `body`: bytes, a text, or a value that is sent as JSON. `path`: as "/v1/kv/key"; `ValueError` for another.
         """
@@ -44,7 +44,7 @@ class NodeHandle:
         return self._simulation.act({**action, **({"headers": dict(headers)} if headers else {})})
 
     def dns(self, name: str, type: str = "A") -> list[str]:  # noqa: A002 - the word of DNS
-        """Ask its DNS server, in process; the records of the answer as text (addresses; SRV as `1 1 80 target.`)."""
+        """Query its DNS server, in process; the records of the answer as text (addresses; SRV as `1 1 80 target.`)."""
         found = self._simulation.act({"action": "dns", "node": self.name, "name": name, "type": type})
         return list(found)
 

@@ -65,4 +65,4 @@ class MemoryFiles:
                 self._files[path] = data
 
     def checkpoint(self) -> None:
-        """They are in place."""
+        """Nothing to do: the files are in place."""

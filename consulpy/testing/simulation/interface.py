@@ -29,7 +29,7 @@ class Simulated(Protocol):
         """Let virtual time go on."""
 
     def act(self, action: dict[str, Any]) -> Any:
-        """Ask a node, and record that it was asked."""
+        """Send a request to a node, and record it in the trace."""
 
     def again(self, settings: dict[str, Any]) -> "Simulated":
         """Another simulation, with these settings."""
@@ -38,7 +38,7 @@ class Simulated(Protocol):
         """Add faults."""
 
     def check(self, condition: Callable[..., object]) -> None:
-        """Look at a condition after every event."""
+        """Evaluate a condition after every event."""
 
     def repeat(self, trace: Trace) -> None:
         """Do what was done from outside in a trace, until its end."""

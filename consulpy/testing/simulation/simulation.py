@@ -247,7 +247,7 @@ class Simulation:
         return found
 
     def act(self, action: dict[str, Any]) -> Any:
-        """Ask a node, and record that it was asked; see `consulpy.testing.simulation.actions`."""
+        """Send a request to a node, and record it in the trace; see `consulpy.testing.simulation.actions`."""
         node = self.node(action["node"])
         if not node.is_running:
             raise ValueError(f"{node.name} does not run")
@@ -261,7 +261,7 @@ class Simulation:
         return found
 
     def check(self, condition: Condition) -> None:
-        """Look at a condition after every event: `condition(simulation)` fails if it returns False or raises
+        """Evaluate a condition after every event: `condition(simulation)` fails if it returns False or raises
         AssertionError. Then the run raises `SimulationFailed`. Raises `ValueError` for what can't be called.
         """
         if not callable(condition):

@@ -313,7 +313,7 @@ class Connector:
         self._end: End | None = None
 
     def connect(self, timer: "Timer | None") -> None:
-        """Begin. `timer`: of the time-out, which calls `timed_out`."""
+        """Start connecting. `timer`: of the time-out, which calls `timed_out`."""
         self._timer = timer
         self._factory.doStart()
         self._factory.startedConnecting(self)
