@@ -35,8 +35,8 @@ BACKLOG: Final = 1024
 LISTENER: Final = "gossip"
 #: Free TCP ports tried until UDP's port of the same number is free too.
 FREE_PORT_TRIES: Final = 10
-#: The system's errors for an address without a route, or with one that forbids or drops (EACCES, EINVAL); EINVAL also: a
-#: link-local one that does not say by which link.
+#: The system's errors for an address without a route, or with one that forbids (EACCES) or drops (EINVAL). The
+#: last also: a link-local one that does not say by which link.
 _NO_ROUTE: Final = (errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL, errno.EACCES)
 
 
