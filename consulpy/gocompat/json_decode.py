@@ -6,6 +6,7 @@ real agent.
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,14 @@ _SIMILARITY_MIN: Final = 0.75
 _DURATION_END: Final = 2**63
 
 
+#: A number with a fraction or an exponent.
+_FLOAT: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)")
+#: The body that was parsed last, for the errors of its decoding; "" if it has no such number, or is longer than
+#: `_QUOTED_MAX` characters.
+_parsed: Final = [""]
+_QUOTED_MAX: Final = 65536
+
+
 class GoError(Exception):
     """A decoding error with Go's text."""
 
@@ -41,6 +50,7 @@ def loads(body: bytes) -> Any:
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:
         raise GoError("EOF")
+    _parsed[0] = text if len(text) <= _QUOTED_MAX and _FLOAT.search(text) is not None else ""
     try:
         return first_value(text)
     except JsonError as fault:
@@ -51,6 +61,15 @@ def loads(body: bytes) -> Any:
         before, said = text[: fault.position], str(fault).partition(": line ")[0]
         position = f"line {before.count(chr(10)) + 1}, column {fault.position - before.rfind(chr(10))}"
         raise GoError(f"invalid character {text[fault.position]!r} at {position}: {said.lower()}") from None
+
+
+def _as_written(value: float) -> str:
+    """A number as the body has it that was parsed last: Go's errors repeat it so."""
+    if isinstance(value, float):
+        for found in _FLOAT.finditer(_parsed[0]):
+            if float(found[0]) == value:
+                return found[0]
+    return str(value)
 
 
 def decode_duration(value: Any) -> int:
@@ -401,7 +420,7 @@ def _whole(value: Any, go_type: str, least: int, above: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise mismatch(value, go_type)
     if isinstance(value, float) or not least <= value < above:
-        raise Mismatch(f"number {value}", go_type)
+        raise Mismatch(f"number {_as_written(value)}", go_type)
     return value
 
 

@@ -36,6 +36,9 @@ _BEGINNING: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r\n-]")
 class Channel(EarlyChannel):
     """Carries out the decisions of the dispatcher; parses with Twisted what takes the full path."""
 
+    #: Their number is limited by their size; Twisted's own limit is 500.
+    maxHeaders = 1 << 20  # noqa: N815 - Twisted's name
+
     #: Whether its response is large, and is being written.
     _writes_parts = False
     #: Of the cache fill that the full path serves.

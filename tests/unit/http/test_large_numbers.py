@@ -107,3 +107,12 @@ def test_a_parameter_is_read_from_its_first_digit_on(harness: HttpHarness, text:
 def test_leading_zeros_do_not_count(harness: HttpHarness) -> None:
     assert harness.ask(f"PUT /v1/kv/zeros?flags={'0' * 5000}7", "x").status == 200
     assert harness.ask("GET /v1/kv/zeros").json[0]["Flags"] == 7
+
+
+@pytest.mark.parametrize("number", ["1e3", "1E3", "80.0", "80.50", "-1.0", "1e+2", "2E-2", "123456789012345678901.0"])
+def test_a_number_of_the_wrong_kind_is_named_as_it_was_written(harness: HttpHarness, number: str) -> None:
+    """Recorded: Go repeats the literal."""
+    body = f'{{"Node": "z", "Address": "1.1.1.1", "Service": {{"Service": "p", "Port": {number}}}}}'
+    answer = harness.ask("PUT /v1/catalog/register", body)
+    said = f"json: cannot unmarshal number {number} into Go struct field NodeService.Service.Port of type int"
+    assert (answer.status, answer.text) == (400, f"Request decode failed: {said}")

@@ -279,3 +279,12 @@ def test_when_all_connections_are_in_use_the_one_idle_for_longest_goes() -> None
     assert kept.transport.connected
     assert harness.site.buildProtocol(InMemoryClient.address) is None, "all wait for an answer"
     assert len(harness.site.connections) == 6
+
+
+def test_many_fields_are_taken_as_long_as_they_are_small() -> None:
+    harness = HttpHarness()
+    client = InMemoryClient(harness)
+    fields = b"".join(b"X%d: y\r\n" % number for number in range(3000))
+    client.send(b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n")
+    assert client.answer is not None
+    assert client.answer.status == 200
