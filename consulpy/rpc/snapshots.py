@@ -50,6 +50,8 @@ async def _perform(server: "Server", request: SnapshotRequest, data: Spool | Non
     if pending is not None:
         await pending
     server.guard.require_snapshot(request.token)
+    if request.op == RESTORE and request.allow_stale:
+        raise RPCError("stale not allowed for restore")
     if not server.is_leader and not (request.allow_stale and request.op == SAVE):
         if server.quorum is None:
             raise NoLeader

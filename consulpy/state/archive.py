@@ -15,11 +15,13 @@ from typing import IO, Any, Final, Protocol
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack
-from consulpy.codec.strict_json import parse
 from consulpy.errors import RPCError, WireError
+from consulpy.gocompat.json_decode import GoError, loads, mismatch
 from consulpy.state.state_decoder import StateDecoder
 
 META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
+#: Numbers in the metadata.
+_NUMBERS: Final = ("Index", "Term", "Version", "Size")
 #: Maximum bytes of an unpacked archive, and of each file in it beside the state.
 STATE_LIMIT: Final = 2**31
 _META_LIMIT: Final = 2**20
@@ -132,18 +134,32 @@ def read(file: IO[bytes], scratch: IO[bytes]) -> Archive:
     size = _decompress(file, scratch)
     files = _files(scratch, size)
     _check_sums(files)
-    try:
-        meta = parse(_whole(files[META]))
-        index, term, version = int(meta["Index"]), int(meta["Term"]), int(meta["Version"])
-        snapshot_id, size = str(meta["ID"]), int(meta["Size"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadArchive(f"failed to read snapshot file: failed to decode snapshot metadata: {error}") from None
+    meta = _metadata(_whole(files[META]))
+    index, term, version, size = (meta[name] for name in _NUMBERS)
+    snapshot_id = str(meta.get("ID", ""))
     if version != 1:
         raise BadArchive(f"failed to read snapshot file: unsupported snapshot version {version}")
     found = sum(map(len, _pieces(files[STATE])))
     if size != found:
         raise BadArchive(f"failed to read snapshot file: {STATE} has {found} bytes, not {size}")
     return Archive(snapshot_id, index, term, version, size, files[STATE])
+
+
+def _metadata(raw: bytes) -> dict[str, Any]:
+    """The metadata, with its numbers."""
+    fault = ""
+    try:
+        meta = loads(raw)
+    except GoError as error:
+        meta, fault = {}, str(error)
+    if not isinstance(meta, dict):
+        meta, fault = {}, str(mismatch(meta, "raft.SnapshotMeta"))
+    wrong = [name for name in _NUMBERS if type(meta.get(name)) is not int]
+    if fault or wrong:
+        fault = fault or f"{wrong[0]} is no number"
+        raise BadArchive(f"failed to read snapshot file: failed to decode snapshot metadata: {fault}")
+    found: dict[str, Any] = meta
+    return found
 
 
 def _decompress(file: IO[bytes], tar: IO[bytes]) -> int:
@@ -167,7 +183,10 @@ def _decompress(file: IO[bytes], tar: IO[bytes]) -> int:
                 unzip = zlib.decompressobj(wbits=31)  # several gzip members may follow each other
             elif not (part or rest):
                 raise BadArchive("failed to decompress snapshot: unexpected EOF")
-    except zlib.error:
+    except zlib.error as error:
+        if not is_short and "header" not in str(error):
+            fault = "gzip: invalid checksum" if "check" in str(error) else "flate: corrupt input"
+            raise BadArchive(f"failed to read snapshot file: failed reading snapshot: {fault}") from None
         raise BadArchive(
             f"failed to decompress snapshot: {'unexpected EOF' if is_short else 'gzip: invalid header'}"
         ) from None

@@ -102,6 +102,7 @@ def test_a_save_is_answered_at_once_and_restored_elsewhere() -> None:
     [
         (SnapshotRequest("nowhere"), b"", "No path to datacenter"),
         (SnapshotRequest("dc1", op=7), b"", "unrecognized snapshot op 7"),
+        (SnapshotRequest("dc1", op=RESTORE, allow_stale=True), b"garbage", "stale not allowed for restore"),
         (SnapshotRequest("dc1", op=RESTORE), b"garbage", "failed to decompress snapshot: unexpected EOF"),
         (
             SnapshotRequest("dc1", op=RESTORE),

@@ -151,3 +151,38 @@ def test_a_large_state_is_never_whole_in_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert count == 2000
     assert peak < 5_000_000
+
+
+def with_metadata(meta: bytes) -> bytes:
+    """An archive with these metadata, and sums that are right."""
+    hashes = {"meta.json": hashlib.sha256(meta).hexdigest(), "state.bin": hashlib.sha256(STATE).hexdigest()}
+    sums = "".join(f"{found}  {name}\n" for name, found in hashes.items())
+    return real_archive(**{"meta.json": meta, "SHA256SUMS": sums.encode()})
+
+
+@pytest.mark.parametrize(
+    ("meta", "fault"),
+    [
+        (b"{", "unexpected EOF"),
+        (b"null", "json: cannot unmarshal null into Go value of type raft.SnapshotMeta"),
+        (b"[]", "json: cannot unmarshal array into Go value of type raft.SnapshotMeta"),
+        (b"{}", "Index is no number"),
+        (b'{"Index": "1"}', "Index is no number"),
+        (b'{"Index": 1, "Term": 1, "Version": true, "Size": 1}', "Version is no number"),
+    ],
+)
+def test_metadata_that_are_none_are_told_in_words(meta: bytes, fault: str) -> None:
+    with pytest.raises(BadArchive) as told:
+        contents(with_metadata(meta))
+    assert str(told.value) == f"failed to read snapshot file: failed to decode snapshot metadata: {fault}"
+
+
+def test_corrupt_data_are_not_called_a_wrong_header() -> None:
+    good = real_archive()
+    for bad, fault in (
+        (good[:-8] + bytes([good[-8] ^ 1]) + good[-7:], "gzip: invalid checksum"),
+        (good[:10] + b"\xff" * 20 + good[30:], "flate: corrupt input"),
+    ):
+        with pytest.raises(BadArchive) as told:
+            contents(bad)
+        assert str(told.value) == f"failed to read snapshot file: failed reading snapshot: {fault}"
