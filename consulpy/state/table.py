@@ -49,6 +49,8 @@ class SecondaryIndex(Generic[Row]):
 
     def _remove_all(self, rows: Iterable[tuple[Key, Row]]) -> None:
         """Remove many rows."""
+        if not self._buckets:
+            return  # none of them has a value
         values = self._values
         for key, row in rows:
             if values(row):
