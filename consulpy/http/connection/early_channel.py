@@ -186,7 +186,8 @@ class EarlyChannel(HTTPChannel):
         """The client sends nothing more: respond to what it has sent, then close."""
         is_first, self._is_input_ended = not self._is_input_ended, True
         pending = self._pending or (self.requests[0] if self.requests and self._handlingRequest else None)
-        if self._refused or self._blocked is not None or (pending is not None and _waits_long(pending)):
+        target = pending.uri if pending is not None else self._path if self._early is not None else b""
+        if self._refused or self._blocked is not None or _waits_long(target):
             close_when_written(self.transport)  # most who wait for long and send nothing more have gone
         elif pending is None and self._early is None and not self._head and not self._has_part():
             close_when_written(self.transport)
@@ -224,7 +225,7 @@ class EarlyChannel(HTTPChannel):
             attempt.cancel()
 
 
-def _waits_long(request: Any) -> bool:
+def _waits_long(target: bytes) -> bool:
     """Whether a response may take minutes: of a blocking query, or an endless one."""
-    path, _, query = request.uri.partition(b"?")
+    path, _, query = target.partition(b"?")
     return b"index=" in query or path.startswith(STREAMED)

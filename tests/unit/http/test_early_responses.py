@@ -251,6 +251,15 @@ def test_who_only_waits_and_ends_its_side_has_gone(behind: bytes) -> None:
     assert harness.agent.server.waiting == 0
 
 
+def test_so_has_who_waits_and_announced_a_body() -> None:
+    harness = SlowHarness()
+    client = InMemoryClient(harness)
+    client.send(head("GET", "/v1/kv/a?index=100000", LARGE))
+    hang_up_own_side(client)
+    assert not client.transport.connected
+    assert harness.calls[0][1].called, "cancelled"
+
+
 def test_an_idle_connection_is_closed_with_its_client() -> None:
     harness = HttpHarness()
     first, second = InMemoryClient(harness), harness.begin("GET /v1/kv/%C3%A9")
