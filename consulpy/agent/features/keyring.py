@@ -63,6 +63,10 @@ class KeyringFile:
             keys = _keys_in(path.read_text())
         except (ValueError, OSError, ConfigError) as error:
             raise ConfigError(f"{path}: no list of base64 keys ({error}); repair it or move it away") from None
+        if not keys:
+            raise ConfigError(
+                f"no keys present in keyring: {path}; gossip would not be encrypted: repair the file, or move it away"
+            )
         if given and given[0] not in keys:
             _log.warn("the key of -encrypt is not in {path}: the file is used, the flag is not", path=str(path))
         return keys

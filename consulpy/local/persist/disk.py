@@ -59,10 +59,10 @@ class JournaledDirectory:
         self._replay()
 
     def read(self, folder: str) -> dict[str, bytes]:
-        """All files of a folder by path."""
+        """All files of a folder by path. Raises `OSError`."""
         self.checkpoint()
         place = self.root / folder
-        if not place.is_dir():
+        if not place.exists():
             return {}
         found = sorted(path for path in place.iterdir() if path.is_file() and path.suffix != _TEMPORARY)
         return {f"{folder}/{path.name}": path.read_bytes() for path in found}

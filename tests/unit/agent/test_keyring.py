@@ -30,12 +30,16 @@ def test_without_a_path_keys_live_in_memory() -> None:
     assert KeyringFile(None).load("") == []
 
 
-@pytest.mark.parametrize("text", ["nonsense", "[1]", '["short"]', "{}x", '{"AAAAAAAAAAAAAAAAAAAAAA==": 1}', "null"])
-def test_a_file_without_keys_is_named_and_kept(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("encrypt", ["", ONE])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "nonsense", "[1]", '["short"]', "{}x", '{"AAAAAAAAAAAAAAAAAAAAAA==": 1}', "null"]
+)
+def test_a_file_without_keys_is_named_and_kept(tmp_path: Path, text: str, encrypt: str) -> None:
+    """Else gossip would go unencrypted from a host where it was not."""
     path = tmp_path / "local.keyring"
     path.write_text(text)
     with pytest.raises(ConfigError, match=str(path)):
-        KeyringFile(path).load("")
+        KeyringFile(path).load(encrypt)
     assert path.read_text() == text
 
 

@@ -139,6 +139,14 @@ def test_a_stored_check_that_cannot_run_is_critical_and_says_why(tmp_path: Path)
     assert "Interval must be > 0" in local.checks["c"].output
 
 
+@pytest.mark.parametrize("folder", ["services", "checks", "checks/state"])
+def test_a_file_in_the_place_of_a_folder_is_no_empty_folder(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).parent.mkdir(exist_ok=True)
+    (tmp_path / folder).write_text("x")
+    with pytest.raises(NotADirectoryError, match=folder):
+        Agent(tmp_path).restore()
+
+
 def test_deregistered_is_gone_from_disk(tmp_path: Path) -> None:
     agent = Agent(tmp_path)
     agent.register()
