@@ -3,11 +3,13 @@
 Signatures are PyJWT's business; which claims are wanted and how the errors read is Consul's (go-sso's oidcauth).
 """
 
+import json
 import math
 from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from jwt.utils import base64url_decode
 
 from consulpy.acl.auth_config import ALGORITHMS, JwtConfig
 
@@ -66,6 +68,7 @@ def _signed_claims(config: JwtConfig, bearer: str) -> dict[str, Any]:
     try:
         header = jwt.get_unverified_header(bearer)
         jwt.decode(bearer, options={"verify_signature": False})
+        json.loads(base64url_decode(bearer.split(".")[1]), object_pairs_hook=_once_each)
     except (jwt.PyJWTError, ValueError) as error:
         raise BadJwt(f"error parsing token: {error}") from None
     accepted = frozenset(config.JWTSupportedAlgs) or (OIDC_ALGORITHMS if config.OIDCDiscoveryURL else ALGORITHMS)
@@ -91,13 +94,20 @@ def _signed_claims(config: JwtConfig, bearer: str) -> dict[str, Any]:
     raise UnknownKey(_NO_KEY[config.source])
 
 
+def _once_each(members: list[tuple[str, Any]]) -> None:
+    """Raises `ValueError` for an object that has a member twice: programs differ in which of them counts."""
+    names = [name for name, _ in members]
+    if len(set(names)) < len(names):
+        raise ValueError("a claim is there twice")
+
+
 def _check_types(claims: dict[str, Any]) -> None:
     """Claims of RFC 7519 have types; those of times are looked at with the times."""
     for name in ("iss", "sub", "jti"):
         if not isinstance(claims.get(name), str | None):
             raise BadJwt(f"error validating claims: {name} is not a text")
-    audiences = claims.get("aud")
-    if not all(isinstance(each, str | None) for each in (audiences if isinstance(audiences, list) else [audiences])):
+    audiences = claims.get("aud", "")
+    if not all(isinstance(each, str) for each in (audiences if isinstance(audiences, list) else [audiences])):
         raise BadJwt("error validating claims: aud is neither a text nor a list of texts")
 
 

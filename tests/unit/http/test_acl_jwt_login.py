@@ -97,15 +97,36 @@ def test_keys_of_other_curves_are_refused(harness: GuardedHarness) -> None:
     assert refused.text.startswith("Invalid Auth Method: error parsing public key JWTValidationPubKeys[0]: ")
 
 
-@pytest.mark.parametrize("name", ["iss", "sub", "jti", "aud"])
-@pytest.mark.parametrize("value", [0, 5, 1.5, True, False, {}, {"a": 1}, [5]])
-def test_claims_of_the_standard_have_types(harness: GuardedHarness, name: str, value: Any) -> None:
-    payload = base64.urlsafe_b64encode(json.dumps(CLAIMS | {name: value}).encode()).rstrip(b"=")
+def signed(text: str) -> str:
+    """A JWT with this text as its claims."""
+    payload = base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
     head = base64.urlsafe_b64encode(b'{"alg":"ES256"}').rstrip(b"=")
     signature = jwt.get_algorithm_by_name("ES256").sign(head + b"." + payload, KEY)
-    bearer = b".".join((head, payload, base64.urlsafe_b64encode(signature).rstrip(b"="))).decode()
-    status, error = logged_in(harness, bearer)
+    return b".".join((head, payload, base64.urlsafe_b64encode(signature).rstrip(b"="))).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            (name, value)
+            for name in ("iss", "sub", "jti", "aud")
+            for value in (0, 5, 1.5, True, False, {}, {"a": 1}, [5])
+        ),
+        ("aud", None),
+        ("aud", [None]),
+    ],
+)
+def test_claims_of_the_standard_have_types(harness: GuardedHarness, name: str, value: Any) -> None:
+    status, error = logged_in(harness, signed(json.dumps(CLAIMS | {name: value})))
     assert (status, error.startswith(f"error validating claims: {name} is ")) == (500, True), error
+
+
+@pytest.mark.parametrize("twice", ['"name": "a", "name": "b"', '"name": "a", "x": [{"y": 1, "y": 2}]'])
+def test_a_claim_that_is_there_twice_is_refused(harness: GuardedHarness, twice: str) -> None:
+    """A real server refuses it, too: who checks the one may not have looked at the other."""
+    status, error = logged_in(harness, signed(f'{{"exp": {NOW_S + 60}, {twice}}}'))
+    assert (status, error) == (500, "error parsing token: a claim is there twice")
 
 
 @pytest.mark.parametrize(
