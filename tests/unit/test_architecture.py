@@ -184,6 +184,14 @@ def statements(block: ast.AST) -> Iterator[ast.AST]:
             yield from statements(statement)
 
 
+def test_every_test_file_has_tests() -> None:
+    """One that lost them, in a merge for instance, fails nothing by itself."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    assert files
+    empty = [str(path.relative_to(ROOT)) for path in files if "def test_" not in path.read_text()]
+    assert not empty, f"test files without a test: {empty}"
+
+
 def test_files_and_functions_are_short() -> None:
     too_long = []
     for folder in ("benchmarks", "consulpy", "deploy", "docs", "tests"):
