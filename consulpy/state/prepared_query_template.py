@@ -67,7 +67,7 @@ def render(query: PreparedQuery, name: str, source: QuerySource) -> PreparedQuer
 
     service = _rendered(query.service, rendered)
     if query.template.remove_empty_tags:
-        service.tags = [tag for tag in service.tags or () if tag] or None
+        service.tags = [tag for tag in service.tags or () if tag]
     return dataclasses.replace(query, service=service)
 
 

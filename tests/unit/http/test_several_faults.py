@@ -80,3 +80,11 @@ def test_errors_of_a_query_have_the_headers_of_an_empty_reply(target: str) -> No
     failed = harness.ask(f"GET /v1/query/x/{target}?dc=dc9")
     assert (failed.status, failed.headers["x-consul-knownleader"]) == (500, "false")
     assert "x-consul-knownleader" not in harness.ask(f"GET /v1/query/x/{target}").headers
+
+
+@pytest.mark.parametrize(("removes", "tags"), [(True, []), (False, None)])
+def test_a_template_that_removes_empty_tags_has_a_list(removes: bool, tags: list[str] | None) -> None:
+    harness = HttpHarness()
+    template = {"Type": "name_prefix_match", "RemoveEmptyTags": removes}
+    harness.tell("POST /v1/query", json.dumps({"Name": "t-", "Template": template, "Service": {"Service": "a"}}))
+    assert harness.ask("GET /v1/query/t-x/explain").json["Query"]["Service"]["Tags"] == tags
