@@ -2,12 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from consulpy.codec.msgpack import unpack
 from consulpy.codec.record import Record
 from consulpy.rpc.methods import METHODS
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "rpc"
+
+
+def bodies_of(method: str) -> list[Any]:
+    """The captured requests of a method, unpacked."""
+    pairs = json.loads((VECTORS / f"{method}.json").read_text())["pairs"]
+    return [unpack(bytes.fromhex(pair["request"]["body_hex"])) for pair in pairs]
 
 
 def same(ours: bytes, theirs: bytes) -> bool:
