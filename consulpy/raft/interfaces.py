@@ -64,7 +64,7 @@ class Settings:
     #: Once the leader is known to be dead each voter waits this long for each one before it in the configuration.
     death_wait_s: float = 0.05
     #: How long a removed server is still sent the commit index.
-    farewell_s: float = 5.0
+    dismissal_s: float = 5.0
     #: Clocks may differ by this fraction.
     clock_drift: float = 0.1
     #: Entries since the last snapshot that make another one; interval of that check; entries kept beside it.

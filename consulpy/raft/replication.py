@@ -66,8 +66,8 @@ class Replication:
         self._pause: Timer | None = None
         self._commit_timer: Timer | None = None
         self._idle_timer: Timer | None = None
-        self._farewell_index = 0
-        self._farewell_timer: Timer | None = None
+        self._dismissal_index = 0
+        self._dismissal_timer: Timer | None = None
 
     @property
     def is_healthy(self) -> bool:
@@ -85,7 +85,7 @@ class Replication:
         self._is_stopped = True
         self._generation += 1
         self.heartbeat.stop()
-        for timer in (self._pause, self._commit_timer, self._idle_timer, self._farewell_timer):
+        for timer in (self._pause, self._commit_timer, self._idle_timer, self._dismissal_timer):
             if timer is not None and timer.active():
                 timer.cancel()
 
@@ -93,15 +93,15 @@ class Replication:
         """The server was removed: go on until it knows that, for some seconds; else it would stand for ever."""
         if not self.is_dismissed:
             self.is_dismissed = True
-            self._farewell_index = self._raft.configurations.latest_index
-            self._farewell_timer = self._raft.clock.callLater(self._raft.settings.farewell_s, self._leave)
+            self._dismissal_index = self._raft.configurations.latest_index
+            self._dismissal_timer = self._raft.clock.callLater(self._raft.settings.dismissal_s, self._leave)
 
     def readmit(self) -> None:
         """The server was added again."""
         if self.is_dismissed:
             self.is_dismissed = False
-            if self._farewell_timer is not None and self._farewell_timer.active():
-                self._farewell_timer.cancel()
+            if self._dismissal_timer is not None and self._dismissal_timer.active():
+                self._dismissal_timer.cancel()
 
     def _leave(self) -> None:
         self.stop()
@@ -213,7 +213,7 @@ class Replication:
 
     def _stored(self, last: int, commit_index: int) -> None:
         """The server has stored our log up to `last`, and knows this commit index."""
-        if self.is_dismissed and commit_index >= self._farewell_index:
+        if self.is_dismissed and commit_index >= self._dismissal_index:
             self._leave()
             return
         if last > self.match:

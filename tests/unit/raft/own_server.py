@@ -34,7 +34,7 @@ SETTINGS = Settings(
     append_bytes=2000,
     in_flight=8,
     apply_entries=10,
-    farewell_s=3.0,
+    dismissal_s=3.0,
 )
 
 

@@ -1,4 +1,4 @@
-"""The layer in memory: any slicing, both ends' farewells, refusals; no sockets."""
+"""The layer in memory: any slicing, the close of both ends, refusals; no sockets."""
 
 from pathlib import Path
 from random import Random
