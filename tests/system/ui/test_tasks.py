@@ -275,3 +275,19 @@ def test_the_snapshot_is_a_download(see: Visitor) -> None:
     download: Any = found.value
     assert download.suggested_filename.startswith("dc1-")
     assert download.path().read_bytes()[:2] == b"\x1f\x8b"
+
+
+def test_the_log_is_followed_or_the_page_says_why_not(see: Visitor, cluster: Cluster) -> None:
+    see.allowed_statuses.add(0)  # what a real agent sends is an error for the browser
+    page = see.go("dc1/agent/log")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    if cluster.is_real:
+        expect(page.get_by_text("in a form that browsers cannot decode")).to_be_visible()
+        return
+    log = page.get_by_role("group", name="Log")
+
+    def has_joined() -> bool:
+        cluster.send(f"/v1/agent/join/{cluster.http.removesuffix(':8500')}")
+        return "joined" in log.inner_text()
+
+    eventually(has_joined, "the log comes")

@@ -9,8 +9,9 @@ import { count, visible, visibleLines } from '../words.js';
 
 const HISTORY = 60;
 const LOG_LINES = 2000;
-/** The pause before a log that has ended is asked for again. */
+/** The first pause before a log that has ended is asked for again; each is twice the one before, up to the second. */
 const RETRY_MS = 3000;
+const MAX_RETRY_MS = 30000;
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'err'];
 
 /** Every value of a nested configuration with its path. */
@@ -108,6 +109,8 @@ async function follow(view) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
+      state.failures = 0;
+      state.hasCome = true;
       const lines = (rest + value).split('\n');
       rest = lines.pop().slice(-65536);
       state.lines = [...state.lines, ...lines].slice(-LOG_LINES);
@@ -118,7 +121,8 @@ async function follow(view) {
   }
   if (state.stream === abort) {
     if (state.logError?.status === 403) state.stream = null;
-    else state.retry = setTimeout(() => follow(view), RETRY_MS);
+    else state.retry = setTimeout(() => follow(view), Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** state.failures));
+    state.failures += 1;
   }
   view.draw();
 }
@@ -149,6 +153,7 @@ function log(view) {
       <button type="button" @click=${toggle}>${state.stream ? 'Pause' : 'Go on'}</button>
     </div>
     ${state.logError ? note(`The log has ended: ${visible(state.logError.message)}.${state.stream ? ' Trying again.' : ''}`) : nothing}
+    ${state.logError && !state.hasCome && state.failures > 1 && !view.app.trouble() ? note('Agents of Consul 1.8 send their log in a form that browsers cannot decode: the command below shows it.') : nothing}
     <pre class="log" tabindex="0" role="group" aria-label="Log">${lines.length ? visibleLines(lines.slice(-500).join('\n')) : 'Nothing was logged since this page was opened.'}</pre>`;
 }
 
@@ -186,7 +191,7 @@ export const page = {
       empty: () => html`<p>Nothing yet.</p>`,
     });
     if (view.route.tab !== 'log') return;
-    Object.assign(view.state, { lines: [], level: 'info' });
+    Object.assign(view.state, { lines: [], level: 'info', failures: 0 });
     view.onStop(() => stopReading(view.state));
     const onHide = () => (document.hidden ? stopReading(view.state) : view.state.isPaused || follow(view));
     document.addEventListener('visibilitychange', onHide);
