@@ -63,15 +63,18 @@ def entries() -> dict[str, Any]:
     return {entry["Key"]: entry for entry in ask(f"{HTTP}/v1/kv/?recurse")}
 
 
-def leads() -> Any:
-    return eventually(lambda: ask(f"{HTTP}/v1/status/leader") and ask(f"{HTTP}/v1/catalog/nodes"), "it leads")
+def leads(program: Program) -> Any:
+    try:
+        return eventually(lambda: ask(f"{HTTP}/v1/status/leader") and ask(f"{HTTP}/v1/catalog/nodes"), "it leads")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; status {program.process.poll()}:\n{program.output[-4000:]}") from None
 
 
 def test_a_full_disk_costs_writes_and_nothing_else(tmp_path: Path) -> None:
     with hosts(tmp_path, None) as (host,):
         disk = Disk(host)
         program = disk.start("first")
-        leads()
+        leads(program)
         acknowledged = [key for key in (f"before/{number}" for number in range(10)) if put(key)]
         assert len(acknowledged) == 10
         disk.fill()
@@ -87,8 +90,7 @@ def test_a_full_disk_costs_writes_and_nothing_else(tmp_path: Path) -> None:
         before = entries()
         assert before.keys() == set(acknowledged)
         program.kill()
-        disk.start("second")
-        leads()
+        leads(disk.start("second"))
         assert entries() == before
 
 
@@ -96,7 +98,7 @@ def test_a_server_started_on_a_full_disk_says_so_and_leads_by_itself_when_there_
     with hosts(tmp_path, None) as (host,):
         disk = Disk(host)
         program = disk.start("first")
-        leads()
+        leads(program)
         assert put("before")
         disk.fill()
         for number in range(60):
@@ -107,6 +109,6 @@ def test_a_server_started_on_a_full_disk_says_so_and_leads_by_itself_when_there_
         eventually(lambda: "disk is full" in program.output, "it says why it does not lead")
         assert program.process.poll() is None
         disk.free()
-        leads()
+        leads(program)
         assert entries() == before
         assert put("after")

@@ -117,17 +117,19 @@ def test_while_a_flush_hangs_everybody_but_the_writers_is_answered(disk: SlowDis
     writes.begin("/v1/agent/check/pass/service:s1", b"")
     writes.begin("/v1/catalog/register", b'{"Node": "other", "Address": "127.0.0.1"}')
     program.process.send_signal(signal.SIGHUP)  # a reload has to wait for the disk too
-    took_s = []
+    took_s, late_s = [], 0.0
     end_s = time.monotonic() + HANG_S - 1
     while time.monotonic() < end_s:
         took_s += [max(slowest(call) for call in (ping, lookup, read))]
-        time.sleep(0.05)
+        late_s = max(late_s, slowest(lambda: time.sleep(0.05)) - 0.05)
     assert "/v1/kv/during" not in writes.acknowledged, "nothing is acknowledged before it is on disk"
     assert "/v1/agent/service/register" not in writes.acknowledged
     disk.hangs.unlink()
     writes.wait()
 
-    assert sorted(took_s)[-2] < ANSWER_MAX_S, sorted(took_s)[-5:]
+    # an answer needs both programs to run in turn, and each may have to wait for a busy machine as this one did
+    assert sorted(took_s)[-2] < ANSWER_MAX_S + 4 * late_s, (sorted(took_s)[-5:], late_s)
+    assert max(took_s) < HANG_S / 2
     assert len(writes.acknowledged) == 4, "each write is acknowledged afterwards"
     assert ask(f"{HTTP}/v1/kv/during?raw") == "x"
     assert "during" in ask(f"{HTTP}/v1/agent/services")
