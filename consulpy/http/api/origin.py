@@ -48,12 +48,11 @@ class Origins:
         )
 
     def _is_foreign(self, site: str | None, host: str | None, web: Any) -> bool:
-        kind = (site or "").strip().lower()
-        if (
-            site is None or kind == "same-site"
-        ):  # sites are domains: who has one name of a domain need not have the others
-            is_own = host is not None and host in _hosts_of(web)
-            return not is_own or (site is None and not self._is_ours(host or ""))
+        if site is None:
+            return host is None or host not in _hosts_of(web) or not self._is_ours(host)
+        kind = site.strip().lower()
+        if kind == "same-site" and web.getHeader("origin"):
+            return host not in _hosts_of(web)  # a site is a domain: who has one name of it need not have the others
         return kind == "cross-site"
 
     def _is_ours(self, host: str) -> bool:

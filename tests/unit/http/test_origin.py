@@ -29,7 +29,8 @@ def harness() -> HttpHarness:
         ({"Sec_Fetch_Site": "cross-site"}, False),
         ({"Sec_Fetch_Site": "Cross-Site"}, False),
         ({"Sec_Fetch_Site": "same-origin", "Origin": "https://behind.a.proxy"}, True),
-        ({"Sec_Fetch_Site": "same-site"}, False),
+        ({"Sec_Fetch_Site": "same-site"}, True),
+        ({"Sec_Fetch_Site": "same-site", "Origin": "null"}, False),
         ({"Sec_Fetch_Site": "same-site", "Origin": "http://localhost:3000"}, True),
         (
             {
