@@ -162,6 +162,10 @@ def _metadata(raw: bytes) -> dict[str, Any]:
     return found
 
 
+#: In zlib's errors about a header; other ones are about what comes behind it.
+_OF_HEADERS: Final = ("header", "compression method")
+
+
 def _decompress(file: IO[bytes], tar: IO[bytes]) -> int:
     """Decompress the tar, limited to `STATE_LIMIT`; its size in bytes."""
     rest = file.read(_STEP)
@@ -184,7 +188,7 @@ def _decompress(file: IO[bytes], tar: IO[bytes]) -> int:
             elif not (part or rest):
                 raise BadArchive("failed to decompress snapshot: unexpected EOF")
     except zlib.error as error:
-        if not is_short and "header" not in str(error):
+        if not is_short and not any(word in str(error) for word in _OF_HEADERS):
             fault = "gzip: invalid checksum" if "check" in str(error) else "flate: corrupt input"
             raise BadArchive(f"failed to read snapshot file: failed reading snapshot: {fault}") from None
         raise BadArchive(
