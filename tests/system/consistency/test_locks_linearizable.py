@@ -148,6 +148,7 @@ def server(host: Any) -> Callable[[str], Any]:
     return start
 
 
+@pytest.mark.long
 def test_locks_and_sets_through_kills_have_one_order(tmp_path: Path) -> None:
     print(f"CONSULPY_SEED={SEED}")
     rng, clients = random.Random(SEED), Clients()
@@ -256,6 +257,7 @@ class Writer(threading.Thread):
         return dict(found)
 
 
+@pytest.mark.long
 def test_a_thousand_acknowledged_writes_through_kills_are_there_once(tmp_path: Path) -> None:
     print(f"CONSULPY_SEED={SEED}")
     rng, done = random.Random(SEED), threading.Event()

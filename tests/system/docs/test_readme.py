@@ -85,6 +85,7 @@ def test_one_agent(one_host: Host) -> None:
 
 @pytest.mark.netns
 @pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+@pytest.mark.long
 def test_a_cluster_of_two(two_hosts: tuple[Host, Host]) -> None:
     reader = Reader(dict(zip(("host1", "host2"), two_hosts, strict=True)))
     for step in SESSIONS["two hosts"]:

@@ -38,6 +38,7 @@ def counts(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
     }
 
 
+@pytest.mark.long
 def test_a_file_passes_with_agents_in_process(user: Path) -> None:
     (user / "test_mine.py").write_text(MINE)
     done = run(user)

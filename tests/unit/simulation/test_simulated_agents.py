@@ -143,6 +143,7 @@ def test_nodes_that_are_alone_join_and_elect() -> None:
     assert len(sim["n4"].request("GET", "/v1/catalog/nodes").json()) == 5
 
 
+@pytest.mark.long
 def test_the_trace_is_the_same_in_every_process_and_is_played_again(tmp_path: Path) -> None:
     traces = traces_in_processes(SCRIPT, tmp_path)
     assert traces[0] == traces[1]
