@@ -14,7 +14,7 @@ from typing import Any, Final
 from consulpy.acl.levels import DENY, LIST, READ, SCALARS, VERBS, Level
 from consulpy.codec.blocks import Block, Label
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.filter.literals import quoted as _quoted
+from consulpy.gocompat.literals import quoted as _quoted
 
 #: The words of rules that name something -> the kind, and whether the name is a prefix.
 WORDS: Final = {

@@ -17,7 +17,7 @@ from consulpy.checks.http_request import HttpRequest
 from consulpy.checks.http_response import HttpResponse
 from consulpy.checks.result import CheckFailed, Result, Tail
 from consulpy.codec.secrets import url_without_password
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
 

@@ -11,7 +11,7 @@ from typing import Final
 from consulpy.checks.result import CheckFailed
 from consulpy.checks.url import Url, UrlError, ascii_host, parse
 from consulpy.codec.secrets import url_without_password
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.structs.definition import CheckType
 
 USER_AGENT: Final = "Consul Health Check"

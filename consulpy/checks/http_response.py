@@ -10,7 +10,7 @@ from typing import Final
 
 from consulpy.checks.result import CheckFailed
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 
 #: Bytes of a response's head; above it the response fails.
 HEAD_MAX_BYTES: Final = 10 << 20

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from consulpy.checks.result import CheckFailed
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")

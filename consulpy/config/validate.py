@@ -17,8 +17,8 @@ from consulpy.config.host import Host
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.tls import tls_settings
 from consulpy.errors import ConfigError
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.base64_decode import decode_base64
+from consulpy.gocompat.literals import quoted
 from consulpy.structs.metadata import metadata_error
 
 LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "ERROR")

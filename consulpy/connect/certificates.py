@@ -22,7 +22,7 @@ from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connect.keys import NO_PEM, PrivateKey, kind_and_bits, own_hash, public_der
 from consulpy.connect.spiffe import AgentId, ServiceId, url_fault
 from consulpy.errors import RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.gocompat.time import go_time
 from consulpy.structs.connect_ca import CARoot
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 
 #: Characters that Go leaves as they are in the path of a URL.
 _SAFE: Final = "/$&+,:;=@-_.~"

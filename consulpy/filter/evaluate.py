@@ -31,7 +31,7 @@ from consulpy.filter.grammar import (
     Match,
     Not,
 )
-from consulpy.filter.literals import boolean, integer, quoted
+from consulpy.gocompat.literals import boolean, integer, quoted
 from consulpy.gocompat.regexp import BadRegexp, Regexp, compile_regexp
 
 Predicate = Callable[[Any], bool]

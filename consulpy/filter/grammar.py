@@ -15,7 +15,7 @@ from typing import Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.filter.errors import FilterError
-from consulpy.filter.literals import unquote
+from consulpy.gocompat.literals import unquote
 
 EQUAL: Final = "Equal"
 NOT_EQUAL: Final = "Not Equal"

@@ -12,7 +12,7 @@ from operator import add, mul, sub
 from typing import Any, Final
 
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 
 #: A value: text, whole number or number.
 Value = str | int | float

@@ -3,11 +3,11 @@
 Texts stand for numbers and numbers for texts, one value for a list of it, a list of maps for one map.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
+from consulpy.gocompat.literals import integer, quoted
 from consulpy.gocompat.weak_text import weak_text
 
 _Value = TypeVar("_Value")
@@ -65,9 +65,9 @@ def whole(name: str, value: Any, kind: str = "int") -> int:
     """A whole number; one that does not fit into 64 bits is the smallest, as in Go."""
     if isinstance(value, str):
         try:
-            return int(value, 0)
-        except ValueError:
-            raise _unparsable(name, "int", "ParseInt", value) from None
+            return integer(value)
+        except ValueError as error:
+            raise ValueError(f"cannot parse '{name}' as int: {error}") from None
     if isinstance(value, bool | int | float):
         found = int(value)
         return found if -_INT64 <= found < _INT64 else -_INT64
@@ -80,7 +80,8 @@ def number(name: str, value: Any) -> float:
         try:
             return float(value)
         except ValueError:
-            raise _unparsable(name, "float", "ParseFloat", value) from None
+            fault = f"strconv.ParseFloat: parsing {quoted(value)}: invalid syntax"
+            raise ValueError(f"cannot parse '{name}' as float: {fault}") from None
     if isinstance(value, bool | int | float):
         return float(value)
     raise _unconvertible(name, "float32", value)
@@ -104,11 +105,6 @@ def text_map(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise TypeError(f"'{name}' expected a map, got '{_KINDS.get(type(value), 'float64')}'")
     return {key: text(f"{name}[{key}]", each) for key, each in value.items()}
-
-
-def _unparsable(name: str, kind: str, parser: str, value: str) -> ValueError:
-    shown = json.dumps(value, ensure_ascii=False)
-    return ValueError(f"cannot parse '{name}' as {kind}: strconv.{parser}: parsing {shown}: invalid syntax")
 
 
 def _unconvertible(name: str, kind: str, value: Any) -> TypeError:

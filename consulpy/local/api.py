@@ -11,7 +11,7 @@ from typing import Any
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import BadRequest, NotFound, RPCError
 from consulpy.filter import compile_filter
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.local.definitions import check_from_body, service_from_body, update_from_body
 from consulpy.local.health import HTTP_STATUS, check_json, content_hash, health_json, service_json, worst
 from consulpy.local.state import LocalState

@@ -14,7 +14,7 @@ from typing import Final
 from consulpy.clock import Clock
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import BadRequest, NotFound, RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.group_commit import Call, Later, Run, run_inline
 from consulpy.local.persist.records import (
     CHECKS,

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Hashable
 
 from consulpy.errors import RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.state.catalog import Instance, connect_names, node_key
 from consulpy.state.indexes import CHECKS, EXTINCTION, NODES, SERVICES, connect_key, kind_key, service_key
 from consulpy.state.session_lifecycle import end_sessions_of_check, end_sessions_of_node

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from consulpy.errors import ConsulpyError, RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.state import registration
 from consulpy.state.read_only import ReadOnlyChange
 from consulpy.state.session import SESSIONS

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.structs.config_entry import IngressGateway, IngressListener, TerminatingGateway
 
 _PROTOCOLS: Final = ("tcp", "http", "http2", "grpc")

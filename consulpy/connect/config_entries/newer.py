@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from consulpy.codec.record import Record, attributes
-from consulpy.filter.literals import quoted
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.duration import format_duration_ns
+from consulpy.gocompat.literals import quoted
 from consulpy.structs.config_entry import ProxyDefaults, ServiceDefaults, ServiceResolver
 from consulpy.structs.newer_config_fields import asks_for_default
 

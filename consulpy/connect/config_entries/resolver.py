@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.duration import format_duration_ns
+from consulpy.gocompat.literals import quoted
 from consulpy.structs.config_entry import Failover, Redirect, ServiceResolver
 
 _SUBSET_MAX: Final = 63

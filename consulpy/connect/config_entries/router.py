@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.structs.config_entry import RouteHttp, ServiceRouter
 
 

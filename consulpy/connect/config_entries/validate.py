@@ -10,8 +10,8 @@ from consulpy.connect.config_entries.resolver import resolver_errors
 from consulpy.connect.config_entries.router import router_errors
 from consulpy.connect.discovery_chain.graph import scaled_weight
 from consulpy.errors import RPCError
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.float32 import float32
+from consulpy.gocompat.literals import quoted
 from consulpy.gocompat.multierror import format_errors
 from consulpy.structs.config_entry import (
     SERVICE_DEFAULTS,

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from consulpy.connect.discovery_chain.compiler import compile_chain
 from consulpy.connect.discovery_chain.links import WILDCARD, ingress_services
 from consulpy.connect.discovery_chain.request import DEFAULT_PROTOCOL, ChainQuery, GraphError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.structs.config_entry import PROXY_DEFAULTS, IngressGateway
 from consulpy.structs.discovery_chain import RESOLVER, Chain
 from consulpy.structs.gateway import INGRESS, TERMINATING

@@ -11,7 +11,7 @@ from consulpy.connect.discovery_chain.customization import customization_hash
 from consulpy.connect.discovery_chain.graph import check_no_circle, flattened, reachable
 from consulpy.connect.discovery_chain.request import DEFAULT_PROTOCOL, HTTP_LIKE, ChainQuery, Find, GraphError
 from consulpy.connect.discovery_chain.targets import Targets
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.gocompat.weak_text import weak_text
 from consulpy.structs.config_entry import (
     GLOBAL,

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from consulpy.connect.discovery_chain.request import GraphError
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.float32 import float32, round_half_away
+from consulpy.gocompat.literals import quoted
 from consulpy.structs.discovery_chain import SPLITTER, ChainNode, ChainSplit
 
 #: Most splits of one splitter after those behind it were merged into it: the number can double with each of them.

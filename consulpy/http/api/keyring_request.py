@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.gocompat.literals import quoted
 from consulpy.http.api.params import token
 from consulpy.http.api.routing import Request
 from consulpy.local.api import parse_bool

@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from consulpy.errors import BadRequest, RPCError
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, decode_duration
+from consulpy.gocompat.literals import quoted
 from consulpy.http.api.routing import Query, Request
 from consulpy.local.api import parse_bool
 from consulpy.structs.options import QueryOptions

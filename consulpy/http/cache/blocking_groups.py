@@ -329,9 +329,7 @@ class _QueryGroup:
         is_watched = bool(request.dependencies.keys)
         waits = at >= len(_INDEX) and is_watched and not is_error
         self._index = int(response[at : response.index(b"\r\n", at)]) if waits else 0
-        if (
-            not waits and self._watch is not None
-        ):  # nobody may wait for what has no index: the next request least of all
+        if not waits and self._watch is not None:  # there is no index for which another request could wait
             self._watch.cancel()
             self._watch = None
         if waits and not replaced:

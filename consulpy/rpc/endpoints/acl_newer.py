@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from consulpy.acl.binding import NEWER_BIND_TYPES, BadBindName, bind_name
 from consulpy.acl.templates import TEMPLATES
 from consulpy.errors import RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.rpc.endpoints.acl_links import ONLY, is_identity_name
 from consulpy.state.acl_commands import PolicySet
 from consulpy.structs.acl import (

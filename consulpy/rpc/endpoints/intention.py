@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.gocompat.multierror import format_errors
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.endpoints._result_filters import filtered

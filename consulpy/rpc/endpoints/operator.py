@@ -6,7 +6,7 @@ A single server without Raft replies as a quorum of one.
 from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.gocompat.time import go_time
 from consulpy.rpc.long_read import LongRead, Steps
 from consulpy.rpc.methods import read, write

@@ -4,7 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.rpc.endpoints._registration_checks import checked_node, checked_service
 from consulpy.rpc.endpoints.kvs import may_apply
 from consulpy.rpc.methods import write

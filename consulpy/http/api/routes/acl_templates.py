@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from consulpy.acl.levels import READ
 from consulpy.acl.templates import TEMPLATES, Template
 from consulpy.errors import BadRequest, RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.http.api import acl_bodies
 from consulpy.http.api.acl_route import acl_route
 from consulpy.http.api.params import token

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from consulpy.errors import BadRequest, RPCError
 from consulpy.filter import compile_filter
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, loads
+from consulpy.gocompat.literals import quoted
 from consulpy.http.api import service_intentions
 from consulpy.http.api.config_entry_body import entry_of
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces

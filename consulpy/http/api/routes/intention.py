@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest, NotFound, RPCError
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, NewerField, Shape, decode, loads
+from consulpy.gocompat.literals import quoted
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.routing import HttpError, Request, Response, route

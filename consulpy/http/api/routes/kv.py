@@ -7,7 +7,7 @@ from urllib.parse import quote_plus
 from twisted.internet.defer import Deferred
 
 from consulpy.errors import BadRequest, RPCError
-from consulpy.filter.literals import quoted
+from consulpy.gocompat.literals import quoted
 from consulpy.http.api import rpc_read
 from consulpy.http.api.params import apply_to_read, apply_to_write, refuse_namespaces
 from consulpy.http.api.refused import HEADER as DENIED_HEADER

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import NotFound, RPCError
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
+from consulpy.gocompat.literals import quoted
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.refused import denied_headers, is_refusal

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record, go
 from consulpy.errors import BadRequest
-from consulpy.filter.literals import quoted
 from consulpy.gocompat.json_decode import GoError, Shape, decode, decode_bytes, loads, mismatch
+from consulpy.gocompat.literals import quoted
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api import render
 from consulpy.http.api.body_shapes import API
