@@ -2,6 +2,9 @@
 
 Source: Consul 1.8.7. Bound to 0.0.0.0 it is the one private IPv4 address of the interfaces that are up, bound to ::
 the one public IPv6 address; loopback counts only where no other interface that is up has any address.
+
+Not as Consul, which takes two blocks more for private IPv4: 192.0.0.0/24 is for protocols on the host itself, as the
+CLAT's 192.0.0.2 of 464XLAT, which no peer reaches; 192.0.2.0/24 is for documentation only.
 """
 
 import ipaddress
@@ -12,17 +15,17 @@ from consulpy.config.sockaddr import InterfaceAddress
 from consulpy.errors import ConfigError
 
 _NETWORKS: Final = {
-    4: "10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.168.0.0/16",
+    4: "10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16",
     6: "::1/128 fc00::/7 fe80::/10 fec0::/10 2001:db8::/32",
 }
-#: Networks that Consul treats as private, by IP version.
+#: Networks that count as private, by IP version.
 PRIVATE: Final = {
     version: tuple(ipaddress.ip_network(text) for text in texts.split()) for version, texts in _NETWORKS.items()
 }
 
 
 def is_private(one: InterfaceAddress) -> bool:
-    """Whether Consul treats the address as private."""
+    """Whether the address counts as private here."""
     return any(one.address in network for network in PRIVATE[one.address.version])
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,8 +38,6 @@ def down(found: list[InterfaceAddress]) -> list[InterfaceAddress]:
         ("0.0.0.0", eth("100.64.1.1"), "100.64.1.1"),
         ("0.0.0.0", eth("169.254.3.3"), "169.254.3.3"),
         ("0.0.0.0", eth("127.5.5.5"), "127.5.5.5"),
-        ("0.0.0.0", eth("192.0.2.1"), "192.0.2.1"),
-        ("0.0.0.0", eth("192.0.0.171"), "192.0.0.171"),
         ("0.0.0.0", down(eth("10.0.0.5")), "127.0.0.1"),
         ("0.0.0.0", [*eth("10.0.0.5"), interface("lo", "10.1.1.1")], "10.0.0.5"),
         ("::", eth("2600::1"), "2600::1"),
@@ -86,6 +85,36 @@ def test_several_are_listed(bind: str, found: list[InterfaceAddress], listed: st
     text = f"Multiple {listed}. Please configure one with 'bind' and/or 'advertise'."
     with pytest.raises(ConfigError, match=f"^{re.escape(text)}$"):
         address_to_advertise(bind, found)
+
+
+@pytest.mark.parametrize("address", ["192.0.0.2", "192.0.2.1"])
+def test_what_only_consul_takes_for_private(address: str) -> None:
+    """192.0.0.0/24 (such as the CLAT's 192.0.0.2) and 192.0.2.0/24 are for no peer: as on any host without one."""
+    fault = f"No private IPv4 address found: give one with -advertise or -bind; this host has: {address}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(fault)}$"):
+        address_to_advertise("0.0.0.0", eth(address))
+    assert address_to_advertise("0.0.0.0", eth("10.0.0.5", address)) == "10.0.0.5"
+
+
+@pytest.mark.peers
+@pytest.mark.netns
+@pytest.mark.parametrize(
+    ("addresses", "said"),
+    [
+        (["192.0.0.2"], "Client Addr: [127.0.0.1]"),
+        (["192.0.2.1"], "Client Addr: [127.0.0.1]"),
+        (["10.0.0.5", "192.0.0.2"], "Multiple private IPv4 addresses found. Please configure one with"),
+    ],
+)
+def test_consul_takes_them(addresses: list[str], said: str, tmp_path: Path) -> None:
+    """So that the row in docs/differences.md stays true."""
+    added = "; ".join(f"ip addr add {address}/24 dev w0" for address in addresses)
+    script = f"""set -e
+ip link set lo up; ip link add w0 type bridge; ip link set w0 up; {added}
+exec timeout -k 1 2 consul agent -data-dir {tmp_path}
+"""
+    done = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert said in done.stdout + done.stderr
 
 
 def test_validate_needs_no_address_of_this_host() -> None:
