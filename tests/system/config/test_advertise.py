@@ -113,7 +113,9 @@ def test_consul_takes_them(addresses: list[str], said: str, tmp_path: Path) -> N
 ip link set lo up; ip link add w0 type bridge; ip link set w0 up; {added}
 exec timeout -k 1 2 consul agent -data-dir {tmp_path}
 """
-    done = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
     assert said in done.stdout + done.stderr
 
 
