@@ -31,6 +31,12 @@ class Clock(Protocol):
         """Call `callable` after `delay` seconds."""
 
 
+def cancel_timer(timer: Timer | None) -> None:
+    """Cancel a timer that may be over already, or was never started (None)."""
+    if timer is not None and timer.active():
+        timer.cancel()
+
+
 def pause(clock: Clock, seconds: float) -> "Deferred[None]":
     """Fires after `seconds`; 0: in the next turn of the reactor. May be cancelled."""
     done: Deferred[None] = Deferred(lambda _: timer.cancel())

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.structs.check import CRITICAL, PASSING, WARNING, HealthCheck
 
 #: Seconds after which a failed query of another node is repeated.
@@ -78,8 +78,7 @@ class AliasCheck:
     def stop(self) -> None:
         """See `RunningCheck.stop`."""
         self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
         if self._cancel_watch is not None:
             self._cancel_watch()
         query, self._query = self._query, None

@@ -17,7 +17,7 @@ from consulpy.checks.alias import AliasCheck, AliasSource
 from consulpy.checks.dial import Dialer
 from consulpy.checks.result import OUTPUT_MAX_BYTES, CheckFailed, Probe, Result
 from consulpy.checks.ttl import TTLCheck
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import BadRequest
 from consulpy.log import Logger
@@ -81,9 +81,8 @@ class IntervalCheck:
     def stop(self) -> None:
         """End; a run under way is given up and reports nothing."""
         self._stopped = True
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
         run, self._run = self._run, None
         if run is not None:
             run.cancel()
@@ -132,8 +131,7 @@ class IntervalCheck:
 
     def _ended(self, result: Result) -> None:
         self._run = None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
         self._timer = self._clock.callLater(self._interval_s, self._start_run)
         status = self._thresholds.add(result.status)
         if status is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from consulpy.checks.result import OUTPUT_MAX_BYTES
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.structs.check import CRITICAL
 
 
@@ -31,9 +31,8 @@ class TTLCheck:
 
     def stop(self) -> None:
         """See `RunningCheck.stop`."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
 
     def _expired(self) -> None:
         self._timer = None  # an expired timer still references this check

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.codec.msgpack import pack
 from consulpy.memberlist.evidence import TcpResult
 from consulpy.memberlist.machine import LATE_TICK_S, Memberlist
@@ -264,8 +264,7 @@ class PingRound:
         if self._done.called:
             return
         for timer in self._timers:
-            if timer.active():
-                timer.cancel()
+            cancel_timer(timer)
         for seq_no in self._seq_nos:
             self._memberlist.forget(seq_no)
         self._done.callback(self.report)

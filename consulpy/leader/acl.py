@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random, SystemRandom
 from typing import Any, Final
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.gocompat.time import go_time
 from consulpy.leader.acl_replication import AclReplication
 from consulpy.rpc.uuids import new_uuid
@@ -93,9 +93,8 @@ class AclTasks:
         """Stop the rounds."""
         if self._replication is not None:
             self._replication.stop()
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
 
     def _look(self) -> None:
         self._timer = self._clock.callLater(INTERVAL_S, self._look)

@@ -6,7 +6,7 @@ from typing import Final
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.rpc.connect.interface import CertificateAuthority
 
 #: Seconds between two looks for roots to remove or to rotate.
@@ -50,9 +50,8 @@ class ConnectTasks:
         self._running = False
         if self._following is not None:
             self._following.cancel()
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
 
     def _not_followed(self, failure: Failure) -> None:
         if not failure.check(CancelledError):

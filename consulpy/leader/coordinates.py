@@ -6,7 +6,7 @@ Agents send an update every 15 to 30 seconds (docs/wire/rpc.md 10).
 from collections.abc import Callable
 from typing import Final
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.state.commands import Command, CoordinateBatchUpdate
 from consulpy.structs.coordinate import Coordinate
 from consulpy.structs.requests import CoordinateUpdateRequest
@@ -42,8 +42,7 @@ class CoordinateBatches:
 
     def stop(self) -> None:
         """Stop; collected updates are dropped, as agents send them again."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
         self._timer = None
         self._updates.clear()
 

@@ -8,7 +8,7 @@ none. Only then is the leader `ready`; until then calls are answered with `No cl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.gocompat.time import go_time
 from consulpy.leader import reconcile as rules
 from consulpy.leader.coordinates import CoordinateBatches
@@ -170,8 +170,7 @@ class Leader:
             self._connect.stop()
         if self._replication is not None:
             self._replication.stop()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
         self._timer = None
 
     def member_event(self, event: Event) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.gocompat.duration import parse_duration_ns
 from consulpy.raft.configuration import Configuration, Server
@@ -85,8 +85,7 @@ class QuorumServers:
         self.health = {}
         self._cloned = set()
         for timer in self._timers.values():
-            if timer.active():
-                timer.cancel()
+            cancel_timer(timer)
         self._timers.clear()
 
     def member_event(self, event: Event) -> None:

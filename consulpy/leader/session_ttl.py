@@ -5,7 +5,7 @@ They are not part of the state: a new leader gives every session its whole TTL a
 
 from collections.abc import Callable
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.leader.lock_delays import LockDelays
 from consulpy.state.commands import Command
@@ -63,9 +63,7 @@ class SessionTimers:
 
     def cancel(self, session_id: str) -> None:
         """A session was destroyed: cancel its timer."""
-        timer = self._timers.pop(session_id, None)
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timers.pop(session_id, None))
 
     def _expired(self, session_id: str) -> None:
         del self._timers[session_id]

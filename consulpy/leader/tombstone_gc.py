@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.state.commands import Command, Tombstone
 from consulpy.state.indexes import Indexes
 from consulpy.state.store import Store
@@ -38,8 +38,7 @@ class TombstoneReaper:
 
     def stop(self) -> None:
         """Stop."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
         self._timer = None
         self._noted.clear()
 

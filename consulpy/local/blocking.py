@@ -7,6 +7,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
+from consulpy.clock import cancel_timer
 from consulpy.errors import BadRequest
 from consulpy.gocompat.json_decode import GoError, decode_duration
 from consulpy.local import api
@@ -62,5 +63,4 @@ async def _wait_for_change(local: LocalState, service_id: str, within_s: float) 
         await changed
     finally:
         waiter.cancel()
-        if timer.active():
-            timer.cancel()
+        cancel_timer(timer)

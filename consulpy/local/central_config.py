@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.python.failure import Failure
 
 from consulpy.backoff import backoff_s
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connect.central_merge import configured_name, merged, upstream_ids
 from consulpy.errors import ConsulpyError
@@ -85,9 +85,8 @@ class CentralConfig:
         watch = self._watches.pop(service_id, None)
         if watch is None:
             return
-        timer, watch.timer = watch.timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(watch.timer)
+        watch.timer = None
         running, watch.running = watch.running, None
         if running is not None:
             running.cancel()

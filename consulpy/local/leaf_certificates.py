@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError  # noq
 from twisted.python.failure import Failure
 
 from consulpy.backoff import backoff_s
-from consulpy.clock import Clock, Timer, pause
+from consulpy.clock import Clock, Timer, cancel_timer, pause
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.connect.certificates import colons, make_request, read_certificate, signing_key_id, subject_key_id
 from consulpy.connect.keys import key_pem, make_key
@@ -276,9 +276,8 @@ class LeafCertificates:
         entry.timer = self._clock.callLater(delay_s, self._renew, entry)
 
     def _stop_timer(self, entry: _Entry) -> None:
-        timer, entry.timer = entry.timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(entry.timer)
+        entry.timer = None
 
     def _renew(self, entry: _Entry) -> None:
         entry.timer = None

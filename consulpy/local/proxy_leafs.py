@@ -9,7 +9,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from consulpy.backoff import backoff_s
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.connect.central_merge import CONNECT_PROXY
 from consulpy.errors import RPCError
 from consulpy.local.sync.sync_state import Entries
@@ -46,8 +46,7 @@ class ProxyLeafs:
     def stop(self) -> None:
         """Stop following."""
         for timer in self._timers.values():
-            if timer.active():
-                timer.cancel()
+            cancel_timer(timer)
         self._timers.clear()
 
     def _is_running(self, service: NodeService) -> bool:

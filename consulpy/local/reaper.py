@@ -6,7 +6,7 @@ there has been a result: a check is critical before its first run too.
 
 from typing import Final
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.local.state import LocalState
 from consulpy.log import Logger
 
@@ -37,9 +37,8 @@ class Reaper:
 
     def stop(self) -> None:
         """Stop checking."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
 
     def _reap_all(self) -> None:
         now_s, interval_s = self._clock.seconds(), INTERVAL_S

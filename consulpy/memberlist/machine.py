@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.errors import MergeRefused, WireError
 from consulpy.memberlist import messages, stream
 from consulpy.memberlist.bad_packet_log import BadPacketLog
@@ -159,8 +159,7 @@ class Memberlist:
         """Stop at once without notifying other members. A leave in progress completes."""
         self.running = False
         for timer in self._timers.values():
-            if timer.active():
-                timer.cancel()
+            cancel_timer(timer)
         self._timers.clear()
         self.outgoing.stop()
         self._prober.stop()

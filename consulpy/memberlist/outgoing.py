@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.errors import WireError
 from consulpy.memberlist.broadcast import BroadcastQueue
 from consulpy.memberlist.config import MemberlistConfig
@@ -78,8 +78,7 @@ class Outgoing:
 
     def stop(self) -> None:
         """Stop the gossip timer."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def send_user(self, destination: Address, message: bytes) -> bool:
         """Send one user message directly, alone in its packet."""

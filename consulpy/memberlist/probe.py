@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import RPCError
 from consulpy.memberlist.config import MemberlistConfig
@@ -324,8 +324,7 @@ class Prober:
     def _relay(self, seq_no: int, relayed: _RelayedPing, answered: bool) -> None:
         del self._by_seq[seq_no]
         self._relayed -= 1
-        if relayed.timer is not None and relayed.timer.active():
-            relayed.timer.cancel()
+        cancel_timer(relayed.timer)
         if answered:
             self._sender.send(relayed.destination, Ack(relayed.seq_no).encode())
         elif relayed.nack:
@@ -348,9 +347,7 @@ class Prober:
             self._probe = None
             if self._missed and self._running:
                 self._clock.callLater(0, self._probe_missed)
-        timer = probe.timer
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(probe.timer)
 
     def _probe_missed(self) -> None:
         if self._missed:
@@ -362,8 +359,8 @@ class Prober:
         for seq_no, waiting in list(self._by_seq.items()):
             if isinstance(waiting, _Probe):
                 self._end(seq_no, waiting)
-            elif waiting.timer is not None and waiting.timer.active():
-                waiting.timer.cancel()
+            else:
+                cancel_timer(waiting.timer)
         self._by_seq.clear()
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 
 #: How many probe intervals before the end of a suspicion its member is asked itself, the last times.
 LAST_ASKED: Final = (2, 1)
@@ -87,8 +87,7 @@ class Suspicion:
 
     def cancel(self) -> None:
         """Cancel the timer: the suspicion was refuted, or the member is gone."""
-        if self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def _wait(self, left_s: float) -> Timer:
         """Wait for the end, or for the next time to ask before it."""

@@ -19,6 +19,7 @@ from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory
 from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.python.failure import Failure
 
+from consulpy.clock import cancel_timer
 from consulpy.connections import UNLIMITED, ConnectionTable, close_now
 from consulpy.errors import ConfigError, WireError
 from consulpy.log import Logger
@@ -233,8 +234,7 @@ class _IncomingStream(StreamProtocol):
     def connectionLost(self, reason: Failure = Failure(ConnectError())) -> None:  # noqa: ARG002, B008
         self.factory.owner.connections.remove(self)
         self._end()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def _end(self) -> None:
         stream, self._stream = self._stream, None
@@ -272,8 +272,7 @@ class _Exchange(ClientFactory):
         done, self._done = self._done, None
         if done is None:
             return
-        if self.timer is not None and self.timer.active():
-            self.timer.cancel()
+        cancel_timer(self.timer)
         connector, self.connector = self.connector, None  # breaks a reference cycle
         if connector is not None:
             connector.disconnect()

@@ -5,7 +5,7 @@ from typing import Final
 
 import orjson
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.metrics.registry import Registry
 
 #: How long after the end of an interval it is written, in seconds: clocks differ by less.
@@ -23,8 +23,7 @@ class IntervalStream:
 
     def stop(self) -> None:
         """Write no more."""
-        if self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def _start(self) -> Timer:
         return self._clock.callLater(self._metrics.until_next_s + AFTER_S, self._interval_ended)

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from consulpy.clock import cancel_timer
 from consulpy.proxy.agent_api import AgentApi, ApiError
 from consulpy.proxy.dial import dial
 from consulpy.proxy.identity import serial_number, spiffe_uri
@@ -42,8 +43,13 @@ class InboundFactory(Factory):
         timer = self._reactor.callLater(
             self._settings.handshake_timeout_s, layer.cut, "it did not finish the handshake"
         )
-        layer.secured.addBoth(lambda found: (timer.cancel() if timer.active() else None, found)[1])
-        layer.secured.addCallback(lambda found: self._serve(layer, side) if found is not None else None)
+
+        def handshake_ended(protocol: Side | None) -> None:
+            cancel_timer(timer)
+            if protocol is not None:
+                self._serve(layer, protocol)
+
+        layer.secured.addCallback(handshake_ended)
         return layer
 
     def _serve(self, layer: TlsProtocol, side: Side) -> None:

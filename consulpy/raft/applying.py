@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from consulpy.clock import Timer
+from consulpy.clock import Timer, cancel_timer
 from consulpy.raft.interfaces import Finished, UnknownCommand
 from consulpy.raft.messages import COMMAND, ENTRY_TYPES, LogEntry
 
@@ -60,8 +60,7 @@ class Applying:
         """Apply no further entries."""
         self._generation += 1
         self._is_reading = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def _next_turn(self) -> None:
         self._timer = None

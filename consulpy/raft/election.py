@@ -10,7 +10,7 @@ all others hear. It uses calls that real servers answer too (`Status.Leader`, `S
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from consulpy.clock import Timer
+from consulpy.clock import Timer, cancel_timer
 from consulpy.codec.record import Record
 from consulpy.raft.configuration import Server
 from consulpy.raft.interfaces import Respond, Role, Unreachable
@@ -235,9 +235,8 @@ class Elections:
             self.restart()
 
     def _cancel_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
 
 
 class Survey:
@@ -284,8 +283,7 @@ class Survey:
     def stop(self) -> None:
         """Ignore further answers."""
         self._over = None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def _receiver(self, server: Server) -> Callable[[Record | Exception], None]:
         return lambda answer: self._answered(server, answer)
@@ -353,8 +351,7 @@ class Candidacy:
     def stop(self) -> None:
         """Ignore further votes."""
         self._is_over = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def _ask(self) -> None:
         if self._is_over:
@@ -408,8 +405,7 @@ class Candidacy:
 
     def _end_soon(self, rank: int) -> None:
         """The vote was split: the candidates begin the next round in turn, each when the last one can be over."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
         raft = self._raft
         round_s = max(raft.clock.seconds() - self._began_s, raft.settings.death_wait_s)
         self._timer = raft.clock.callLater((ROUNDS_APART * rank + raft.rng.random() / 4) * round_s, self._time_is_up)

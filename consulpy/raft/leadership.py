@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Final
 
-from consulpy.clock import Timer
+from consulpy.clock import Timer, cancel_timer
 from consulpy.codec.record import Record
 from consulpy.errors import RPCError
 from consulpy.raft.configuration import Configuration, ConfigurationError, Server
@@ -67,8 +67,7 @@ class Leadership:
     def stop(self, why: Exception) -> None:
         """End the office."""
         self.is_over = True
-        if self._lease_timer is not None and self._lease_timer.active():
-            self._lease_timer.cancel()
+        cancel_timer(self._lease_timer)
         for replication in self.replications.values():
             replication.stop()
         if self._transfer is not None:
@@ -436,7 +435,6 @@ class _Transfer:
 
     def _end(self, result: Exception | None) -> None:
         finished, self._finished = self._finished, None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
         if finished is not None:
             finished(result)

@@ -8,7 +8,7 @@
 from typing import TYPE_CHECKING, Final
 
 from consulpy.backoff import backoff_s
-from consulpy.clock import Timer
+from consulpy.clock import Timer, cancel_timer
 from consulpy.codec.record import Record
 from consulpy.raft.configuration import Server
 from consulpy.raft.messages import (
@@ -86,8 +86,7 @@ class Replication:
         self._generation += 1
         self.heartbeat.stop()
         for timer in (self._pause, self._commit_timer, self._idle_timer, self._dismissal_timer):
-            if timer is not None and timer.active():
-                timer.cancel()
+            cancel_timer(timer)
 
     def dismiss(self) -> None:
         """The server was removed: go on until it knows that, for some seconds; else it would stand for ever."""
@@ -100,8 +99,7 @@ class Replication:
         """The server was added again."""
         if self.is_dismissed:
             self.is_dismissed = False
-            if self._dismissal_timer is not None and self._dismissal_timer.active():
-                self._dismissal_timer.cancel()
+            cancel_timer(self._dismissal_timer)
 
     def _leave(self) -> None:
         self.stop()
@@ -262,8 +260,7 @@ class Replication:
 
     def _rearm(self) -> None:
         """Send an append without entries, if nothing else is sent for a while."""
-        if self._idle_timer is not None and self._idle_timer.active():
-            self._idle_timer.cancel()
+        cancel_timer(self._idle_timer)
         least_s, most_s = self._raft.settings.commit_interval_s
         pause_s = least_s + self._raft.rng.random() * (most_s - least_s)
         self._idle_timer = self._raft.clock.callLater(pause_s, self._idle)
@@ -431,6 +428,5 @@ class Heartbeat:
             self._timer = self._raft.clock.callLater(pause_s, self.send_now)
 
     def _cancel(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None

@@ -5,7 +5,7 @@ Source: docs/wire/raft.md 10. A snapshot at or below our commit index changes no
 
 from typing import TYPE_CHECKING, Any, Final
 
-from consulpy.clock import Timer
+from consulpy.clock import Timer, cancel_timer
 from consulpy.errors import WireError
 from consulpy.raft.configuration import Configuration
 from consulpy.raft.interfaces import Finished, LeadershipLost, NotLeader, Respond, Role
@@ -40,8 +40,7 @@ class Snapshots:
 
     def stop(self) -> None:
         """Stop the periodic check."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def _look(self) -> None:
         if self._growth >= self._threshold:

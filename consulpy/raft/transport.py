@@ -8,7 +8,7 @@ import msgpack
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.codec.record import Record
 from consulpy.errors import WireError
 from consulpy.raft.framing import CALL_TIMEOUT_S, RAFT_BYTE, RaftUnpacker
@@ -99,6 +99,5 @@ class PeerConnection(Protocol):
         self._closed(self)
         calls, self._calls = self._calls, deque()
         for _, answered, timer in calls:
-            if timer.active():
-                timer.cancel()
+            cancel_timer(timer)
             answered(RaftError(why))

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.rpc.long_read import LongRead
 from consulpy.state.watch import Watch, WatchRegistry, WatchSet
@@ -158,5 +158,4 @@ class BlockingQuery:
             self._watch.cancel()
             self._watch = None
         for timer in (self._rerun, self._timeout):
-            if timer is not None and timer.active():
-                timer.cancel()
+            cancel_timer(timer)

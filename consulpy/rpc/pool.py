@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.errors import NoServerAnswered, RPCError, WireError
 from consulpy.rpc.acl.denied import remote_error
 from consulpy.rpc.server_metadata import ServerInfo
@@ -211,9 +211,8 @@ class _Connection:
 
     def cancel_idle_timer(self) -> None:
         """Cancel the idle timeout."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
 
     def close(self) -> None:
         self.cancel_idle_timer()

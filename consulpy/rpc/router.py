@@ -11,7 +11,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.rpc.server_metadata import ServerInfo, server_of
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind
 
@@ -66,8 +66,7 @@ class Router:
     def stop(self) -> None:
         """Cancel the rebalance timer and ping."""
         self._is_running = False
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
         pinging, self._pinging = self._pinging, None
         if pinging is not None:
             pinging.cancel()

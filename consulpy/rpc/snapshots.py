@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.clock import Timer
+from consulpy.clock import Timer, cancel_timer
 from consulpy.codec.msgpack import pack, unpack_from
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError, WireError
 from consulpy.rpc.snapshot_messages import RESTORE, SAVE, SnapshotReply, SnapshotRequest
@@ -211,8 +211,7 @@ class SnapshotHandler:
             SpoolSender(made, self._transport, self._server.in_thread, self._sent).start()
 
     def _cancel_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def _sent(self, error: Exception | None) -> None:
         self._cancel_timer()

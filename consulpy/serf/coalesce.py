@@ -6,7 +6,7 @@ docs/wire/gossip.md 6.10 and 11: delivered events are cleared, so that an old up
 
 from collections.abc import Callable
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.serf.events import Event, MemberEvent, MemberEventKind, UserEvent
 from consulpy.serf.members import Member
 
@@ -26,15 +26,13 @@ class _Window:
         """An event came: restart the quiescent timer, and start the coalesce timer if it is not running."""
         if self._period is None:
             self._period = self._clock.callLater(self._period_s, self.close)
-        if self._quiet is not None and self._quiet.active():
-            self._quiet.cancel()
+        cancel_timer(self._quiet)
         self._quiet = self._clock.callLater(self._quiescent_s, self.close)
 
     def close(self) -> None:
         """Flush now and stop the timers."""
         for timer in (self._period, self._quiet):
-            if timer is not None and timer.active():
-                timer.cancel()
+            cancel_timer(timer)
         self._period = self._quiet = None
         self._flush()
 

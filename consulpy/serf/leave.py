@@ -6,7 +6,7 @@ Source: docs/wire/gossip.md 6.8. A step that times out does not prevent the next
 
 from collections.abc import Callable
 
-from consulpy.clock import Timer
+from consulpy.clock import Timer, cancel_timer
 from consulpy.serf.interface import LocalSerf
 from consulpy.serf.members import Status
 from consulpy.serf.messages import LeaveIntent
@@ -61,6 +61,5 @@ class LeaveProcess:
         self._done()
 
     def _cancel_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None

@@ -6,7 +6,7 @@ Source: docs/wire/gossip.md 6.9, 5.7, 6.11.
 from collections.abc import Callable
 from typing import Final
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.serf.interface import LocalSerf
 from consulpy.serf.members import Status
 
@@ -29,9 +29,8 @@ class Ticker:
 
     def stop(self) -> None:
         """Stop."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
 
     def _tick(self) -> None:
         self.start()

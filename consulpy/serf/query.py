@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Final
 
-from consulpy.clock import Timer
+from consulpy.clock import Timer, cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack, pack_map, text, unpack
 from consulpy.errors import WireError
@@ -122,7 +122,6 @@ class PendingQuery:
         if self.finished:
             return
         self.finished = True
-        if self.timer is not None and self.timer.active():
-            self.timer.cancel()
+        cancel_timer(self.timer)
         if self._done is not None:
             self._done(self.result)

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.log import Logger
 from consulpy.log_limit import OncePerAddress
 from consulpy.tls.try_write import try_write
@@ -122,8 +122,7 @@ class TlsProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Report the loss to `secured` and to the protocol."""
         self._is_closed = True
-        if self._lingering is not None and self._lingering.active():
-            self._lingering.cancel()
+        cancel_timer(self._lingering)
         if not self._is_secured:
             self._end_handshake("the connection ended during the TLS handshake")
         if self._is_secured or self._server_side:
@@ -383,5 +382,5 @@ class TlsFactory(Factory):
         layer = TlsProtocol(context, protocol, server_side=True, log_limit=self._log_limit, clock=self._reactor)
         if self._timeout_s > 0:
             timer = self._reactor.callLater(self._timeout_s, layer.cut, "it did not finish the handshake")
-            layer.secured.addBoth(lambda _: timer.cancel() if timer.active() else None)
+            layer.secured.addBoth(lambda _: cancel_timer(timer))
         return layer

@@ -11,7 +11,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.config.disk import SUFFIXES
 from consulpy.config.schema import RuntimeConfig
 from consulpy.log import Logger
@@ -78,9 +78,8 @@ class AutoReload:
     def stop(self) -> None:
         """Stop looking."""
         self._stopped = True
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
 
     def _look_now(self) -> None:
         self._timer = None

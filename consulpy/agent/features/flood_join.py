@@ -7,7 +7,7 @@ its LAN address and `wan_join_port`. Source: docs/wire/gossip.md 9.1.
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.log import Logger
 from consulpy.memberlist.member import JoinTarget
 from consulpy.rpc.server_metadata import server_of
@@ -55,8 +55,7 @@ class FloodJoin:
     def stop(self) -> None:
         """Start no further join."""
         self._is_stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def look(self) -> None:
         """Join the servers that are missing. A round goes on while others appear, and tries each once."""

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from consulpy.clock import cancel_timer
 from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
 from consulpy.structs.kv import LOCK, DirEntry, KeyRequest, KVRequest
@@ -187,8 +188,7 @@ class _Process(ProcessProtocol):
         timer = reactor.callLater(PIECE_S, self._fire)
 
         def stop(result: Any) -> Any:
-            if timer.active():
-                timer.cancel()
+            cancel_timer(timer)
             return result
 
         return pending.addBoth(stop)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from consulpy.agent.features.addresses import JoinAddress, resolve
 from consulpy.backoff import backoff_s
-from consulpy.clock import Clock, pause
+from consulpy.clock import Clock, cancel_timer, pause
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.schema import RuntimeConfig
 from consulpy.diagnosis.causes import Cause, Verdict
@@ -76,8 +76,7 @@ async def join(
         serf.join(targets, True, end)
         early = reactor.callLater(EXPLAIN_AFTER_S, causes.ask, end) if explain is not None else None
         joined, why = await finished
-        if early is not None and early.active():
-            early.cancel()
+        cancel_timer(early)
         errors += why
     if not joined:
         raise RPCError(format_errors(errors or ["no address to join was given"]) + await causes.text())

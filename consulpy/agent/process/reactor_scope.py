@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
 from consulpy.agent.process.monotonic import monotonic_s
+from consulpy.clock import cancel_timer
 from consulpy.log import current_node
 
 #: Recorded timers beyond which those that are over are forgotten.
@@ -250,8 +251,7 @@ class ReactorScope:
         await deferLater(self._reactor, 0)  # for connections that were aborted in this turn
         await self._end_processes()
         for timer in self._timers:
-            if timer.active():
-                timer.cancel()
+            cancel_timer(timer)
         self._timers.clear()
         self._stopped_clock = Clock()
 

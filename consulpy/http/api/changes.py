@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from consulpy.clock import cancel_timer
 from consulpy.http.api.params import index_and_wait
 from consulpy.http.api.routing import Request
 from consulpy.rpc.blocking import wait_s
@@ -43,8 +44,7 @@ async def wait_for_change(
     finally:
         listeners.remove(listener)
         for timer in timers:
-            if timer.active():
-                timer.cancel()
+            cancel_timer(timer)
 
 
 def _fire(waiting: "Deferred[None]") -> None:

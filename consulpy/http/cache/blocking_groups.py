@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol
 
+from consulpy.clock import cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import BadRequest
 from consulpy.http.api.params import index_and_wait
@@ -232,8 +233,7 @@ class _QueryGroup:
             self._request.cancel()
             self._request = None
         for timer in (self._timer, self._scheduled):
-            if timer is not None and timer.active():
-                timer.cancel()
+            cancel_timer(timer)
         self._timer = self._scheduled = None
         if self._watch is not None:
             self._watch.cancel()
@@ -266,9 +266,8 @@ class _QueryGroup:
             self._scheduled = self._groups.clock.callLater(0, self._update)
 
     def _set_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
         if self._deadlines:
             left_s = max(self._deadlines[0][0] - self._groups.clock.seconds(), 0)
             self._timer = self._groups.clock.callLater(left_s, self._timed_out)
@@ -289,9 +288,8 @@ class _QueryGroup:
 
     def _update(self, due: list[BlockedRequest] | None = None) -> None:
         """Compute the response; send it to all requests with a smaller index, and to those that are `due`."""
-        scheduled, self._scheduled = self._scheduled, None
-        if scheduled is not None and scheduled.active():
-            scheduled.cancel()
+        cancel_timer(self._scheduled)
+        self._scheduled = None
         if not self._blocked:
             return
         self._due.update(due or ())

@@ -11,6 +11,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+from consulpy.clock import cancel_timer
 from consulpy.connections import close_now
 from consulpy.http.api.large_body import Parts, SpooledBody
 from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES, BlockingRead
@@ -140,9 +141,8 @@ class Channel(EarlyChannel):
 
     def _take_head(self) -> bytes:
         head, self._head = self._head, b""
-        timer, self._head_timer = self._head_timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._head_timer)
+        self._head_timer = None
         return head
 
     def _body_timed_out(self) -> None:

@@ -6,6 +6,8 @@ A timer for each connection would cost more time than a cached response, and mor
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
+from consulpy.clock import cancel_timer
+
 if TYPE_CHECKING:
     from consulpy.clock import Clock, Timer
 
@@ -54,6 +56,5 @@ class IdleTimeouts:
     def close(self) -> None:
         """Cancel all."""
         self._deadlines.clear()
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.errors import RPCError
 from consulpy.group_commit import Batch, Call, GroupCommit, Job, Later, Run, run_inline
 from consulpy.local.persist.records import Files
@@ -168,8 +168,7 @@ class Transactions:
     def close(self) -> None:
         """Store everything that is queued and checkpoint; from then on changes are stored inline."""
         self._run = None
-        if self._checkpoint_timer is not None and self._checkpoint_timer.active():
-            self._checkpoint_timer.cancel()
+        cancel_timer(self._checkpoint_timer)
         self._commits.close()
         self._checkpoint_inline()
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.errors import RPCError, WireError
 from consulpy.local.sync.catalog_sync import CALL_TIMEOUT_S, CatalogSync
 from consulpy.local.sync.sync_state import Entries
@@ -93,8 +93,7 @@ class AntiEntropy:
         self._started = False
         self._entries.changed = lambda: None
         for timer in (self._full_timer, self._partial_timer):
-            if timer is not None and timer.active():
-                timer.cancel()
+            cancel_timer(timer)
         self._full_timer = self._partial_timer = None
         running, self._running = self._running, None
         if running is not None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
-from consulpy.clock import Clock
+from consulpy.clock import Clock, cancel_timer
 from consulpy.codec.record import Record
 from consulpy.errors import NoLeader, NoServers, RPCError
 from consulpy.local.sync.diff import adopt_tags, compare
@@ -145,8 +145,7 @@ class CatalogSync:
         try:
             return await waiting
         finally:
-            if timer.active():
-                timer.cancel()
+            cancel_timer(timer)
 
     async def _all(self, changes: Iterator[Coroutine[Any, Any, None]]) -> None:
         """Await all, `CONCURRENT_CALLS` at a time; the first that raises cancels the others. `changes` is lazy."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.log import Logger
 from consulpy.rpc.caller import Caller
 from consulpy.structs.coordinate import Coord
@@ -72,9 +72,8 @@ class CoordinateSender:
 
     def stop(self) -> None:
         """Stop; a running call is cancelled."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None
         call, self._call = self._call, None
         if call is not None:
             call.cancel()

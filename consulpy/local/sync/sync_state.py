@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.state.watch import WatchRegistry
 from consulpy.structs.check import CRITICAL, HealthCheck
@@ -285,6 +285,5 @@ def _still_out_of_sync(marked: dict[str, _Entry], known: dict[str, _Entry]) -> d
 
 
 def _cancel_deferred(entry: CheckState) -> None:
-    timer, entry.deferred = entry.deferred, None
-    if timer is not None and timer.active():
-        timer.cancel()
+    cancel_timer(entry.deferred)
+    entry.deferred = None

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError  # noq
 from twisted.python.failure import Failure
 
 from consulpy.backoff import backoff_s
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import RPCError
 from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag
@@ -227,9 +227,8 @@ class AgentCache:
         entry.waiting.fire(Failure(why or CancelledError()))
 
     def _stop(self, entry: _Entry) -> None:
-        timer, entry.timer = entry.timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(entry.timer)
+        entry.timer = None
         if self._retrying is entry:
             self._retrying = None
         running, entry.running = entry.running, None
@@ -312,9 +311,8 @@ class AgentCache:
         return reply
 
     def _call(self, entry: _Entry, *, wait: bool) -> None:
-        timer, entry.timer = entry.timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(entry.timer)
+        entry.timer = None
         options = dataclasses.replace(entry.request.options, allow_stale=True)
         if wait:
             options.min_query_index = max(entry.reply.meta.index, 1)

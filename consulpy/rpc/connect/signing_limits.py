@@ -4,7 +4,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.clock import Clock, pause
+from consulpy.clock import Clock, cancel_timer, pause
 from consulpy.errors import RPCError
 from consulpy.structs.connect_ca import RATE_LIMITED
 
@@ -67,8 +67,7 @@ class SigningLimits:
             try:
                 await waiting
             finally:
-                if timer.active():
-                    timer.cancel()
+                cancel_timer(timer)
                 if waiting in self._waiting:
                     self._waiting.remove(waiting)
         self._running += 1

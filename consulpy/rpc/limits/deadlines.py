@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer
+from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.errors import RPCError
 
 
@@ -47,6 +47,5 @@ class Deadlines:
 
     def close(self) -> None:
         """Stop the timer."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timer)
+        self._timer = None

@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
-from consulpy.clock import Timer
+from consulpy.clock import Timer, cancel_timer
 from consulpy.errors import WireError
 from consulpy.log import Logger
 from consulpy.rpc import yamux
@@ -42,9 +42,7 @@ class Timers:
 
     def stop(self, name: str) -> None:
         """Cancel the timer, if it runs."""
-        timer = self._timers.pop(name, None)
-        if timer is not None and timer.active():
-            timer.cancel()
+        cancel_timer(self._timers.pop(name, None))
 
     def stop_all(self) -> None:
         """Cancel all timers."""

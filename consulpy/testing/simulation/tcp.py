@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from consulpy.clock import cancel_timer
 from consulpy.log import Logger
 from consulpy.testing.simulation.network import DATA_AGAIN_S, SYN_AGAIN_S, TCP_GIVES_UP_S, Network
 
@@ -362,8 +363,7 @@ class Connector:
         self._factory.doStop()
 
     def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        cancel_timer(self._timer)
 
     def stopConnecting(self) -> None:
         """See `IConnector`."""

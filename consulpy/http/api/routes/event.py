@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from consulpy.clock import cancel_timer
 from consulpy.errors import BadRequest, RPCError
 from consulpy.http.api.params import index_and_wait, token
 from consulpy.http.api.refused import denied_headers
@@ -69,5 +70,4 @@ async def _change(agent: "AgentInterface", watch: WatchSet, within_s: float) -> 
         await woken
     finally:
         waiter.cancel()
-        if timer.active():
-            timer.cancel()
+        cancel_timer(timer)
