@@ -224,7 +224,7 @@ class HttpSettings:
     block_endpoints: tuple[str, ...] = key(Kind.TEXTS, ())
     response_headers: Mapping[str, str] = key(Kind.TEXT_MAP, NOTHING)
     use_cache: bool = key(Kind.SWITCH, True, "Whether `?cached` may be answered from the agent cache.")
-    max_header_bytes: int = key(Kind.WHOLE, 0, "Of request line and headers; 0: 64 KiB.")
+    max_header_bytes: int = key(Kind.WHOLE, 0, "Of request line and headers; 0: 1 MiB.")
     #: None: our defaults, which suit blocking queries.
     read_timeout_s: float | None = key(Kind.DURATION, None, "For the arrival of a request; 0: no limit.")
     read_header_timeout_s: float | None = key(Kind.DURATION, None, "For the arrival of its head.")

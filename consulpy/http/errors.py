@@ -2,8 +2,12 @@
 
 from typing import Final
 
-#: Request line and headers together in bytes (Go allows 1 MiB).
-HEADERS_MAX_BYTES: Final = 64 * 1024
+#: Request line and headers together in bytes (Go's `DefaultMaxHeaderBytes`).
+HEADERS_MAX_BYTES: Final = 1024 * 1024
+#: The request line alone, in bytes: an expression of 1 MiB in `filter` would take seconds. Go has no limit of its own.
+LINE_MAX_BYTES: Final = 64 * 1024
+#: Fields of a head: each costs some 300 bytes of memory beside its text. Go has no limit.
+HEADERS_MAX: Final = 10_000
 
 
 def error_response(status: str, text: str) -> bytes:

@@ -55,7 +55,7 @@ class Query:
             raise BadQuery(text)
         if ";" in text:  # Go 1.14 takes it for an ampersand
             text = text.replace(";", "&")
-        for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000, errors="surrogateescape"):
+        for name, value in parse_qsl(text, keep_blank_values=True, errors="surrogateescape"):
             self._values.setdefault(name, []).append(value)
 
     def __contains__(self, name: str) -> bool:

@@ -22,7 +22,6 @@ from consulpy.http.api.params import index_and_wait
 from consulpy.http.api.routing import BadQuery, Query
 from consulpy.http.cache.group_request import GroupRequest
 from consulpy.http.cache.response_cache import CACHEABLE_PARAMETERS, HEAD_MAX_BYTES, PROTOCOL, RouteMetrics, store_route
-from consulpy.http.errors import HEADERS_MAX_BYTES
 from consulpy.http.fast_path import Serve, parse_request
 from consulpy.rpc.blocking import wait_s
 from consulpy.structs.options import QueryOptions
@@ -38,7 +37,7 @@ GROUPS_MAX: Final = 16 * 1024
 #: Responses that are written in one turn of the reactor; the others follow in the next turns.
 BATCH: Final = 200
 #: Bytes that a client may send behind a request before its response; more abort the connection.
-PIPELINED_MAX_BYTES: Final = HEADERS_MAX_BYTES
+PIPELINED_MAX_BYTES: Final = 64 * 1024
 _PARAMETERS: Final = CACHEABLE_PARAMETERS | {"index", "wait"}
 _INDEX: Final = b"\r\nX-Consul-Index: "
 

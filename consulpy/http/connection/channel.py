@@ -18,7 +18,7 @@ from consulpy.http.cache.blocking_groups import PIPELINED_MAX_BYTES, BlockingRea
 from consulpy.http.cache.response_cache import CacheFill, RecordingTransport
 from consulpy.http.connection.dispatch import AwaitBody, Cached, Decision, Fast, Full
 from consulpy.http.connection.early_channel import BODY_WITHIN_S, UNREAD_MAX_BYTES, EarlyChannel
-from consulpy.http.errors import error_response
+from consulpy.http.errors import HEADERS_MAX, LINE_MAX_BYTES, error_response
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.tls.try_write import try_write
 
@@ -30,6 +30,8 @@ _CONTROL: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 _NO_ASCII: Final = re.compile(rb"[\x80-\xff]")
 #: An Expect field with 100, among others (Go's `hasToken`).
 _CONTINUE: Final = re.compile(rb"(?:^|[ ,\t])100-continue(?:$|[ ,\t])", re.IGNORECASE)
+#: A whole field of the trailer behind a chunked body.
+_FIELD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\0-\x08\x0a-\x1f\x7f]*")
 #: First byte of a request: a method's letters (RFC 9110, 5.6.2) or an empty line.
 _BEGINNING: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r\n-]")
 
@@ -37,8 +39,8 @@ _BEGINNING: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z\r\n-]")
 class Channel(EarlyChannel):
     """Carries out the decisions of the dispatcher; parses with Twisted what takes the full path."""
 
-    #: Their number is limited by their size; Twisted's own limit is 500.
-    maxHeaders = 1 << 20  # noqa: N815 - Twisted's name
+    #: Twisted's own limit is 500; it answers 400, see `headerReceived`.
+    maxHeaders = HEADERS_MAX + 1  # noqa: N815 - Twisted's name
 
     #: Whether its response is large, and is being written.
     _writes_parts = False
@@ -199,10 +201,21 @@ class Channel(EarlyChannel):
     def checkPersistence(self, request: Any, version: bytes) -> bool:
         """Whether the connection stays open after the response (RFC 9112, 9.3). Twisted splits the field at blanks."""
         fields = request.requestHeaders.getRawHeaders(b"connection") or ()
-        if any(option.strip().lower() == b"close" for field in fields for option in field.split(b",")):
+        options = {option.strip().lower() for field in fields for option in field.split(b",")}
+        if b"close" in options:
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             return False
+        if version == b"HTTP/1.0" and b"keep-alive" in options:
+            request.responseHeaders.setRawHeaders(b"connection", [b"keep-alive"])
+            return True
         return version == b"HTTP/1.1"
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
+        """Write the head of a response; in HTTP/1.0 one without a length ends with the connection."""
+        if version == b"HTTP/1.0" and self.persistent and not headers.hasHeader(b"content-length"):
+            self.persistent = False
+            headers.removeHeader(b"connection")
+        super().writeHeaders(version, code, reason, headers)  # type: ignore[no-untyped-call]
 
     def _is_ready(self) -> bool:
         """Whether the next bytes begin a request, and all before it are answered."""
@@ -310,7 +323,8 @@ class Channel(EarlyChannel):
         """Check a line of the head: size, stray CR and LF, folding."""
         if self._refused:
             return
-        if self._receivedHeaderSize + len(line) > self.limits.head_bytes:
+        most = self.limits.head_bytes if hasattr(self, "_path") else min(self.limits.head_bytes, LINE_MAX_BYTES)
+        if self._receivedHeaderSize + len(line) > most:
             self._headers_too_large()
         elif b"\n" in line or b"\r" in line or line[:1] in (b" ", b"\t"):  # RFC 9112, 2.2 and 5.2
             self._respondToBadRequestAndDisconnect()
@@ -324,6 +338,9 @@ class Channel(EarlyChannel):
 
     def headerReceived(self, line: bytes) -> bool:
         """Check the fields that give the length of the body (RFC 9112, 6)."""
+        if self._receivedHeaderCount >= HEADERS_MAX:
+            self._headers_too_large()
+            return False
         name, _, value = line.partition(b":")
         name, value = name.lower(), value.strip(b" \t").lower()
         if name == b"transfer-encoding":
@@ -352,6 +369,14 @@ class Channel(EarlyChannel):
                 self._respondToBadRequestAndDisconnect()
             elif state == "BODY" and self.requests:
                 self.requests[-1].chunk_begun(decoder.length)
+
+    def _finishRequestBody(self, data: bytes) -> None:
+        """Check the trailer: a next request that is taken for one would never be answered."""
+        trailer = getattr(self._transferDecoder, "_trailerHeaders", ())
+        if all(_FIELD.fullmatch(line) for line in trailer):
+            super()._finishRequestBody(data)  # type: ignore[no-untyped-call]
+        else:
+            self._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's own goes on parsing what follows.

@@ -50,6 +50,10 @@ GET = b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n"
         PUT + b"A: b\x0bc\r\n\r\n",
         PUT + b"Transfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n",
         PUT + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\n\n",
+        PUT + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nno field\r\n\r\n",
+        PUT + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nA : b\r\n\r\n",
+        PUT + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nA: b\n\r\n\r\n",
+        PUT + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n",
         PUT.replace(b"\r\n", b"\n") + b"\n",
         PUT + b"\n",
         PUT + b"\n\n",
@@ -255,3 +259,37 @@ def test_only_options_ask_the_server_as_a_whole(method: str) -> None:
     asking.send(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n")
     assert asking.raw.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"Twisted" not in asking.raw
+
+
+def test_a_trailer_of_sound_fields_is_taken() -> None:
+    asking = InMemoryClient(HttpHarness())
+    asking.send(PUT + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\n" + SMUGGLED)
+    assert asking.raw.count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize("option", [b"keep-alive", b"Keep-Alive", b"x, keep-alive"])
+@pytest.mark.parametrize("request_", [PUT + b"Content-Length: 1\r\n", GET, b"GET /v1/nothing HTTP/1.1\r\n"])
+def test_a_client_of_http_1_0_may_keep_its_connection(request_: bytes, option: bytes) -> None:
+    """As Go, for `ab -k` and old proxies: the response says so, and has its length."""
+    asking = InMemoryClient(HttpHarness())
+    head = request_.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Connection: " + option + b"\r\n\r\n"
+    body = b"x" if b"Content-Length" in head else b""
+    for count in (1, 2, 3):
+        asking.send(head + body)
+        assert asking.raw.count(b"HTTP/1.0 ") == asking.raw.count(b"\r\nConnection: keep-alive\r\n") == count
+    assert asking.transport.connected
+
+
+def test_http_1_0_ends_the_connection_unless_it_is_asked_to_keep_it() -> None:
+    asking = InMemoryClient(HttpHarness())
+    asking.send(GET.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n")
+    assert asking.raw.startswith(b"HTTP/1.0 200 OK")
+    assert not asking.transport.connected
+
+
+def test_an_endless_response_ends_with_the_connection_in_http_1_0() -> None:
+    """It has no length: a kept connection would leave the client waiting."""
+    asking = InMemoryClient(HttpHarness())
+    asking.send(b"GET /v1/agent/monitor HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert b"HTTP/1.0 200 OK" in asking.raw
+    assert b"keep-alive" not in asking.raw

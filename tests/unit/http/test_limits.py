@@ -9,7 +9,7 @@ from consulpy.http.connection.early_channel import LINGER_S
 from consulpy.http.connection.factory import REFUSING_MAX
 from consulpy.http.connection.limits import BODY_MAX_BYTES, IDLE_TIMEOUT_S, REQUEST_TIMEOUT_S, ConnectionLimits
 from consulpy.http.connection.request import UPLOADS_MAX
-from consulpy.http.errors import HEADERS_MAX_BYTES
+from consulpy.http.errors import HEADERS_MAX, HEADERS_MAX_BYTES, LINE_MAX_BYTES
 from consulpy.rpc.spool_file import MEMORY_BYTES
 from tests.harness.http import HttpHarness, InMemoryClient
 
@@ -80,17 +80,30 @@ def test_a_body_in_chunks_arrives_whole(harness: HttpHarness) -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        b"GET /" + b"a" * HEADERS_MAX_BYTES + b" HTTP/1.1\r\n",
+        b"GET /" + b"a" * LINE_MAX_BYTES + b" HTTP/1.1\r\n",
         b"GET / HTTP/1.1\r\nX: " + b"a" * HEADERS_MAX_BYTES + b"\r\n",
-        b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: %s\r\n" % (n, b"a" * 4000) for n in range(20)),
+        b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: %s\r\n" % (n, b"a" * 4000) for n in range(300)),
+        b"GET / HTTP/1.1\r\n" + b"a:\r\n" * (HEADERS_MAX + 1),
         b"a" * (HEADERS_MAX_BYTES + 1),
     ],
-    ids=["path", "header", "many headers", "no line at all"],
+    ids=["path", "header", "many headers", "many short headers", "no line at all"],
 )
 def test_headers_have_a_limit(harness: HttpHarness, head: bytes) -> None:
     asking = begun(harness, head + b"\r\n")
     assert asking.answer is not None
     assert (asking.answer.status, asking.answer.text) == (431, "431 Request Header Fields Too Large")
+
+
+@pytest.mark.parametrize("field", [b"X: " + b"a" * 1_000_000 + b"\r\n", b"A: b\r\n" * (HEADERS_MAX - 10)])
+def test_headers_may_be_as_large_as_in_go(harness: HttpHarness, field: bytes) -> None:
+    """Bearer tokens with many groups, and the cookies of a host, exceed 64 KiB."""
+    asking = begun(harness, b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n")
+    assert asking.answer is not None
+    assert asking.answer.status == 200
+
+
+def test_a_thousand_parameters_are_no_fault(harness: HttpHarness) -> None:
+    assert harness.ask("GET /v1/catalog/nodes?" + "node-meta=a:b&" * 1500).json == []
 
 
 def test_a_long_filter_is_no_problem(harness: HttpHarness) -> None:
