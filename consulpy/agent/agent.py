@@ -181,7 +181,10 @@ class Agent(AgentParts):
         self._prepare_watches(config)()
         if config.auto_reload_config:
             self._reload_by_itself()
-        self._stops += retry_join.begin(config, reactor, self._join, self._give_up, servers=self._wan_pool is not None)
+        self._end_joins = retry_join.begin(
+            config, reactor, self._join, self._give_up, servers=self._wan_pool is not None
+        )
+        self._stops += self._end_joins
 
     def _leaf_of(self, service: str, token: str) -> "Deferred[Any]":
         """The leaf certificate of a service, kept from now on. `token`: of its registration."""
@@ -333,6 +336,8 @@ class Agent(AgentParts):
     async def _leave(self) -> None:
         _log.info("leaving")
         self.state_changed("stopping")
+        for end_join in self._end_joins:
+            end_join()
         self._parts.anti_entropy.stop()
         pools = self._pools()[::-1]
         await leave(self._reactor, self._role, pools, self.config.performance.leave_drain_time_s)

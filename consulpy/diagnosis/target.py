@@ -161,7 +161,9 @@ class TargetDiagnosis:
                 text = f"The host of {member.name} refuses connections at {where}: its agent does not run."
                 return Verdict(Cause.PROCESS_GONE, text, fix=f"start the agent of {member.name} at {where}")
         text = f"The host {at[0]} refuses connections at port {at[1]}: nothing listens there."
-        fix = f"start an agent at {at[0]}, or name the port of its LAN gossip (8301 by default) instead of {at[1]}"
+        fix = f"start an agent at {at[0]}, or name the port where it gossips"
+        if at[1] != GOSSIP_PORT:
+            fix += f" ({GOSSIP_PORT} by default) instead of {at[1]}"
         return Verdict(Cause.NOTHING_LISTENS, text, fix=fix)
 
     async def _no_gossip(self, at: Address, answer: _Answer) -> Verdict:
@@ -192,7 +194,8 @@ class TargetDiagnosis:
         where, nodes = _shown(at), self._observer.push_pull_state.members_of(state, self._clock.seconds())
         if not nodes:  # an agent names itself at least
             text = f"What listens at {where} answers with no member, as a program does that sends back what it gets."
-            fix = f"join the gossip port of an agent (8301 by default) instead of {where}"
+            usual = "" if at[1] == GOSSIP_PORT else f" ({GOSSIP_PORT} by default)"
+            fix = f"join the gossip port of an agent{usual} instead of {where}"
             return Verdict(Cause.NOT_GOSSIP, text, fix=fix)
         members = {node.name: member_of(node) for node in nodes}
         living = {node.name: members[node.name] for node in nodes if node.state in (State.ALIVE, State.SUSPECT)}

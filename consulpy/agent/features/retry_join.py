@@ -3,10 +3,10 @@
 Source: docs/wire/gossip.md 6.8 and 9.6; the texts are Consul's.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from consulpy.agent.features.addresses import JoinAddress, resolve
 from consulpy.backoff import backoff_s
@@ -75,8 +75,10 @@ async def join(
 
         serf.join(targets, True, end)
         early = reactor.callLater(EXPLAIN_AFTER_S, causes.ask, end) if explain is not None else None
-        joined, why = await finished
-        cancel_timer(early)
+        try:
+            joined, why = await finished
+        finally:
+            cancel_timer(early)
         errors += why
     if not joined:
         raise RPCError(format_errors(errors or ["no address to join was given"]) + await causes.text())
@@ -149,13 +151,12 @@ class RetryJoin:
         self._interval_s = interval_s
         self._max_attempts = max_attempts
         self._gave_up = gave_up
-        self._stopped = False
         self._log = Logger()
 
     async def run(self) -> None:
-        """Join until it succeeds, the attempts are used up, or `stop` is called."""
+        """Join until it succeeds or the attempts are used up."""
         attempts = 0
-        while not self._stopped:
+        while True:
             try:
                 joined = await self._attempt()
             except RPCError as error:
@@ -173,10 +174,6 @@ class RetryJoin:
                 self._log.info("{pool}: joined through {count} nodes", pool=self._pool, count=joined)
                 return
 
-    def stop(self) -> None:
-        """Start no further attempt."""
-        self._stopped = True
-
 
 def begin(
     config: RuntimeConfig,
@@ -186,11 +183,17 @@ def begin(
     *,
     servers: bool,
 ) -> list[Callable[[], object]]:
-    """Start the joins of the configuration; the returned functions stop them.
+    """Start the joins of the configuration; the returned functions stop them, also an attempt that is under way.
 
     `join_pool(addresses, wan)`: one attempt. `servers`: whether there is a WAN pool.
     """
     stops: list[Callable[[], object]] = []
+
+    def start(joining: Coroutine[Any, Any, None]) -> None:
+        running = Deferred.fromCoroutine(joining)
+        running.addErrback(lambda failure: failure.trap(CancelledError))
+        stops.append(running.cancel)
+
     for wan, once, repeated, interval_s, attempts_max in (
         (False, config.start_join, config.retry_join, config.retry_interval_s, config.retry_max),
         (True, config.start_join_wan, config.retry_join_wan, config.retry_interval_wan_s, config.retry_max_wan),
@@ -198,7 +201,7 @@ def begin(
         if wan and not servers:
             continue
         if once:
-            Deferred.fromCoroutine(_once(lambda once=once, wan=wan: join_pool(list(once), wan), len(once), give_up))  # type: ignore[misc]
+            start(_once(lambda once=once, wan=wan: join_pool(list(once), wan), len(once), give_up))  # type: ignore[misc]
         if repeated:
             retry = RetryJoin(
                 reactor,
@@ -208,8 +211,7 @@ def begin(
                 max_attempts=attempts_max,
                 gave_up=give_up,
             )
-            stops.append(retry.stop)
-            Deferred.fromCoroutine(retry.run())
+            start(retry.run())
     return stops
 
 

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ClientFactory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs, formatEvent, globalLogPublisher
 
 from consulpy.agent import Agent
 from consulpy.agent.process.reactor_scope import ReactorScope
@@ -230,6 +230,17 @@ async def test_after_a_join_both_sides_see_each_other() -> None:
     assert (await names(one))[three.node_name] == 3
     await two.stop()
     await one.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_leave_ends_the_joins_of_the_configuration_without_a_warning() -> None:
+    agent = client(retry_join=["127.0.0.1:1"])
+    await agent.start()
+    with capturedLogs() as logged:
+        await agent.stop(leave=True)
+    said = [formatEvent(event) or "" for event in logged]
+    assert "leaving" in said
+    assert [text for text in said[said.index("leaving") :] if "join" in text] == []
 
 
 @pytest_twisted.ensureDeferred

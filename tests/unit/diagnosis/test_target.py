@@ -125,6 +125,12 @@ def test_what_sends_back_our_own_state_is_no_agent() -> None:
     assert "8301" in verdict.fix
 
 
+def test_the_advice_for_a_closed_gossip_port_is_not_to_take_8301_instead_of_8301() -> None:
+    pool = Pool()
+    ending(TcpResult.REFUSED)(pool)
+    assert pool.target(X).fix == f"start an agent at {X}, or name the port where it gossips"
+
+
 def test_the_advice_for_another_program_at_the_gossip_port_is_not_to_join_that_port() -> None:
     pool = Pool()
     ending(TcpResult.CLOSED)(pool)
