@@ -7,7 +7,7 @@ any client at most what fits its payload size; the TC bit is set only if `enable
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import field, replace
-from typing import Final
+from typing import Any, Final
 
 from twisted.names import dns
 
@@ -28,6 +28,9 @@ TCP_SIZE_MAX: Final = 65523
 #: Bytes of the smallest record: pointer, fixed fields, IPv4 address.
 _SMALLEST_RECORD: Final = 16
 _UDP_DEFAULT: Final = 512
+#: Bytes of a label, and of a name without the last dot.
+_LABEL_MAX: Final = 63
+_NAME_TEXT_MAX: Final = 253
 _RFC1035: Final = "rfc1035-"
 
 
@@ -61,6 +64,14 @@ def _with_zeros(text: str) -> IpAddress | None:
         return None
     numbers = list(map(int, parts))
     return ipaddress.IPv4Address(bytes(numbers)) if max(numbers) < 256 else None
+
+
+def is_host_name(text: str) -> bool:
+    """Whether a name can be in a packet: labels of 1 to 63 bytes, 255 with their lengths (RFC 1035 2.3.4), or none."""
+    name = text.removesuffix(".").encode("utf-8", "surrogateescape")
+    if len(name) > _NAME_TEXT_MAX:
+        return False
+    return not name or all(0 < len(label) <= _LABEL_MAX for label in name.split(b"."))
 
 
 def address_record(owner: str, address: IpAddress, ttl: int) -> dns.RRHeader:
@@ -190,10 +201,10 @@ def srv_target(config: DnsConfig, row: CheckServiceNode) -> tuple[str, IpAddress
     address = ip_of(address_of(row))
     if address is None:
         return address_of(row), None
-    if service.address:
+    name = node_name(config, node.node, node.datacenter)
+    if service.address or not is_host_name(name):
         name = ".".join((address.packed.hex(), "addr", node.datacenter or config.datacenter, *config.labels))
-        return name, address
-    return node_name(config, node.node, node.datacenter), address
+    return name, address
 
 
 def srv_record(question: Question, row: CheckServiceNode, target: str, ttl: int) -> dns.RRHeader:
@@ -215,7 +226,8 @@ def node_meta(config: DnsConfig, row: CheckServiceNode, ttl: int) -> list[dns.RR
     """TXT records with the metadata of an instance's node; empty if `node_meta_txt` is off."""
     if row.node is None or not config.node_meta_txt:
         return []
-    return meta_records(node_name(config, row.node.node, row.node.datacenter), row.node.meta, ttl)
+    name = node_name(config, row.node.node, row.node.datacenter)
+    return meta_records(name, row.node.meta, ttl) if is_host_name(name) else []
 
 
 def srv_key(row: CheckServiceNode) -> tuple[str, str, int] | None:
@@ -240,10 +252,17 @@ def limits(question: Question, config: DnsConfig, *, udp: bool) -> tuple[int, in
 
 
 def fit(question: Question, groups: list[Group], config: DnsConfig, *, udp: bool) -> Answer:
-    """The answer with as many of the groups as may be sent."""
+    """The answer with as many of the groups as may be sent.
+
+    If they are not all, metadata is left out first, as in Consul: of the additional records there is one for each name
+    that a target leads to.
+    """
     size_max, count_max = limits(question, config, udp=udp)
     sent = groups[:count_max]
     size = _size(question, sent, config)
+    if size > size_max or len(sent) < len(groups):
+        sent = list(map(_with_target_only, sent))
+        size = _size(question, sent, config)
     if size > size_max:
         fits, too_many = 0, len(sent)
         # Groups are of about the same size, and each look encodes them all: from a guess with growing steps.
@@ -259,6 +278,23 @@ def fit(question: Question, groups: list[Group], config: DnsConfig, *, udp: bool
     answer = _answer_with(sent)
     answer.truncated = config.enable_truncate and len(sent) < len(groups)
     return answer
+
+
+def _with_target_only(group: Group) -> Group:
+    """The group with the first record of its target, and of each name that an alias leads to."""
+    payload: Any = group.record.payload
+    if not isinstance(payload, Srv):
+        return group
+    by_owner: dict[bytes, Any] = {}
+    for extra in group.extras:
+        by_owner.setdefault(extra.name.name.lower(), extra)
+    name, found = payload.target.name.lower(), []
+    while name in by_owner:
+        extra = by_owner.pop(name)
+        found.append(extra)
+        if extra.type == dns.CNAME:
+            name = extra.payload.name.name.lower()
+    return Group(group.record, found)
 
 
 def _size(question: Question, groups: Sequence[Group], config: DnsConfig) -> int:

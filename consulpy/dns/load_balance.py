@@ -91,8 +91,15 @@ class ShuffledAnswer:
             self._wanted_max = min(self._wanted_max, config.a_record_limit)
         self._size_max, count_max = answers.limits(question, config, udp=udp)
         self._count_max = min(count_max, self._wanted_max, self.count)
+        #: Whether nodes' metadata is sent: not in an answer that must be cut (`answers.fit`).
+        self._has_metadata = self._count_max == self._wanted_max and self._is_metadata_wanted()
         self._encoded: dict[int, _EncodedInstance | None] = {}
         self._firsts: list[int] = []
+
+    def _is_metadata_wanted(self) -> bool:
+        if self._question.kind != dns.SRV or not self._config.node_meta_txt:
+            return False
+        return any(row.node is not None and row.node.meta for row in self._rows)
 
     def shuffle(self) -> bytes:
         """A packet with a new permutation, with the question's id."""
@@ -150,6 +157,10 @@ class ShuffledAnswer:
                 size += (len(instance.extras) - 1) * (len(owner) - _POINTER.size)
             size += instance.size
             if size > size_max:
+                if self._has_metadata:
+                    self._has_metadata = False
+                    self._encoded.clear()
+                    return self.packet(order)
                 break
             heads.append(instance.head)
             if instance.extras:
@@ -173,7 +184,8 @@ class ShuffledAnswer:
             assert ip is not None
             return Group(answers.address_record(self._question.name, ip, self._ttl))
         group = answers.srv_group(self._question, row, self._config, self._ttl)
-        group.extras += answers.node_meta(self._config, row, self._ttl)
+        if self._has_metadata:
+            group.extras += answers.node_meta(self._config, row, self._ttl)
         return group
 
     def _encode(self, number: int) -> _EncodedInstance | None:

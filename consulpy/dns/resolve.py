@@ -1,20 +1,21 @@
 """Lookups to answers: the RPC reads behind each kind of name, and the resolution of addresses that are host names.
 
-Reads go through `caller`; any server may answer them (`allow_stale`), and a result older than `max_stale_s` is read
-again from the leader. An unknown datacenter is an unknown name; any other failure is SERVFAIL.
+An unknown datacenter is an unknown name; any other failure is SERVFAIL.
 """
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from twisted.names import dns
 
 from consulpy.dns import answer as answers
+from consulpy.dns.alias import AliasResolver
 from consulpy.dns.answer import Group
 from consulpy.dns.cache import CacheableAnswer
+from consulpy.dns.catalog_reads import CatalogReads
 from consulpy.dns.config import DnsConfig
-from consulpy.dns.dual_stack import address_of_node, for_question
+from consulpy.dns.dual_stack import address_of_node
 from consulpy.dns.load_balance import ShuffledAnswer
 from consulpy.dns.question import (
     AddressLookup,
@@ -33,24 +34,14 @@ from consulpy.dns.recursor import Recursor
 from consulpy.dns.sampling import ALL_MAX, AT_ONCE, ManyInstances, SampledAnswer, Turns
 from consulpy.dns.wire import Answer, Question, encode
 from consulpy.errors import RPCError
-from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.log import Logger
 from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag, Validator
 from consulpy.rpc.caller import Caller
-from consulpy.structs.node import Node
-from consulpy.structs.options import QuerySource
-from consulpy.structs.prepared_query import QueryExecuteReply, QueryExecuteRequest
-from consulpy.structs.requests import NodeRequest, ServiceRequest, SpecificRequest
 from consulpy.structs.service import CONSUL_SERVICE, CheckServiceNode
-from consulpy.structs.translate import translate
 
-#: Depth to which host names below the domain are followed.
-ALIAS_DEPTH_MAX: Final = 3
 #: Question types that a node name has answers to.
 _OF_NODES: Final = (dns.A, dns.AAAA, dns.TXT, dns.ALL_RECORDS)
-_NS_PER_S: Final = 1_000_000_000
 _NO_DATACENTER: Final = "No path to datacenter"
-_NO_QUERY: Final = "Query not found"
 
 _log = Logger()
 
@@ -73,14 +64,22 @@ class Resolver:
         token: Callable[[], str] = lambda: "",
         turns: Turns = AT_ONCE,
     ) -> None:
-        self.config = config
-        self._caller = caller
+        self._reads = CatalogReads(config, caller, token)
+        self._aliases = AliasResolver(self._reads, recursor, rng)
         self._wall_s = wall_s
         self._rng = rng
         self._recursor = recursor
         self._validator = validator
-        self._token = token
         self._turns = turns
+
+    @property
+    def config(self) -> DnsConfig:
+        """The configuration in use."""
+        return self._reads.config
+
+    @config.setter
+    def config(self, config: DnsConfig) -> None:
+        self._reads.config = config
 
     async def respond(self, question: Question, *, udp: bool, client: str = "") -> CacheableAnswer:
         """The packet that answers a question.
@@ -165,18 +164,19 @@ class Resolver:
     async def _node(self, question: Question, lookup: NodeLookup) -> Answer:
         if question.kind not in _OF_NODES:
             return Answer()  # whether the node exists or not
-        node = await self._find_node(lookup)
+        node = await self._reads.find_node(lookup)
         if node is None:
             return self._negative()
         kind, ttl = question.kind, int(self.config.node_ttl_s)
         answer = Answer()
         if kind in (dns.A, dns.AAAA, dns.ALL_RECORDS):
-            text = address_of_node(node, kind, wan=self._is_translated(lookup.datacenter))
+            text = address_of_node(node, kind, wan=self._reads.is_translated(lookup.datacenter))
             address = answers.ip_of(text)
             if address is None:
                 answer.cacheable = False  # the target may change without this node
-                answer.answers.append(answers.alias_record(question.name, text, ttl))
-                answer.answers += await self._follow(text, 1, kind)
+                if answers.is_host_name(text):
+                    answer.answers.append(answers.alias_record(question.name, text, ttl))
+                    answer.answers += await self._aliases.records(text, kind)
             elif answers.wants(kind, address):
                 answer.answers.append(answers.address_record(question.name, address, ttl))
         if kind in (dns.TXT, dns.ALL_RECORDS):
@@ -185,22 +185,15 @@ class Resolver:
             answer.additional += answers.meta_records(question.name, node.meta, ttl)
         return answer
 
-    async def _find_node(self, lookup: NodeLookup) -> Node | None:
-        reply = await self._read("Catalog.NodeServices", NodeRequest(datacenter=lookup.datacenter, node=lookup.node))
-        if reply.node_services is not None and reply.node_services.node is not None:
-            node: Node = reply.node_services.node
-            return node
-        return await self._find_node(lookup.instead) if lookup.instead is not None else None
-
     # -- services
 
     async def _service(
         self, question: Question, lookup: ServiceLookup, udp: bool
     ) -> Answer | ShuffledAnswer | SampledAnswer:
-        found = await self._found(lookup)
+        found = await self._reads.instances(lookup)
         if len(found) > ALL_MAX:
             return await self._of_many(question, lookup, found, udp)
-        rows = answers.without_own_name(self._healthy(found, lookup, question.kind), question.name)
+        rows = answers.without_own_name(self._reads.healthy(found, lookup, question.kind), question.name)
         if not rows:
             return self._negative()
         ttl = self.config.ttl_of_service(lookup.service)
@@ -216,7 +209,7 @@ class Resolver:
         self, question: Question, lookup: ServiceLookup, found: Sequence[CheckServiceNode], udp: bool
     ) -> Answer | ShuffledAnswer | SampledAnswer:
         """An answer with a sample of many instances, computed over several turns of the reactor."""
-        wan, ttl = self._is_translated(lookup.datacenter), self.config.ttl_of_service(lookup.service)
+        wan, ttl = self._reads.is_translated(lookup.datacenter), self.config.ttl_of_service(lookup.service)
         many = ManyInstances(question, found, self.config, ttl, self._rng, udp=udp, wan=wan)
         drawn = await self._turns.run(many.sample())
         if drawn.is_empty:
@@ -240,70 +233,32 @@ class Resolver:
     async def _query(self, question: Question, lookup: QueryLookup, udp: bool, client: str) -> Answer:
         """The result of a prepared query, in its own order: servers shuffle it, or sort by distance."""
         subnet = question.edns.subnet_address if question.edns is not None else ""
-        request = QueryExecuteRequest(
-            datacenter=lookup.datacenter,
-            query_id_or_name=lookup.query,
-            source=QuerySource(ip=subnet or client),
-            agent=QuerySource(datacenter=self.config.datacenter, node=self.config.node_name),
-        )
-        try:
-            reply = await self._read("PreparedQuery.Execute", request)
-        except RPCError as error:
-            if _NO_QUERY in str(error):
-                return self._negative()
-            raise
-        found = for_question(reply.nodes or (), question.kind, wan=self._is_translated(reply.datacenter))
+        result = await self._reads.query(lookup, question.kind, subnet or client)
+        if result is None or not result[0]:
+            return self._negative()
+        found, reply = result
         rows = answers.without_own_name(found, question.name)
-        if rows:
-            answer = await self._records(question, rows, self._ttl_of_query(reply), udp)
-        else:
-            answer = self._negative()
+        answer = await self._records(question, rows, self._reads.ttl_of_query(reply), udp)
         answer.subnet_scope = True
         return answer
 
-    def _ttl_of_query(self, reply: QueryExecuteReply) -> int:
-        if reply.dns.ttl:
-            try:
-                return parse_duration_ns(reply.dns.ttl) // _NS_PER_S
-            except DurationError:  # servers check it when it is stored
-                _log.warn("query for {service} has a bad TTL: {ttl}", service=reply.service, ttl=reply.dns.ttl)
-        return self.config.ttl_of_service(reply.service)
-
-    async def _instances(self, lookup: ServiceLookup, kind: int) -> list[CheckServiceNode]:
-        """The healthy instances, with the addresses that answer a question of type `kind`."""
-        return self._healthy(await self._found(lookup), lookup, kind)
-
-    def _healthy(self, found: Sequence[CheckServiceNode], lookup: ServiceLookup, kind: int) -> list[CheckServiceNode]:
-        rows = answers.healthy(found, self.config.only_passing)
-        return for_question(rows, kind, wan=self._is_translated(lookup.datacenter))
-
-    async def _found(self, lookup: ServiceLookup) -> Sequence[CheckServiceNode]:
-        """All instances."""
-        request = ServiceRequest(
-            datacenter=lookup.datacenter,
-            service_name=lookup.service,
-            service_tags=[lookup.tag] if lookup.tag else None,
-            tag_filter=bool(lookup.tag),
-            connect=lookup.connect,
-            ingress=lookup.ingress,
-        )
-        reply = await self._read("Health.ServiceNodes", request)
-        nodes: Sequence[CheckServiceNode] = reply.nodes or ()
-        return nodes
-
     async def _address_groups(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int) -> list[Group]:
+        """The addresses of instances, else one host name: a CNAME stands beside no other record (RFC 1034 3.6.2)."""
         limit = self.config.a_record_limit or len(rows)
         groups: list[Group] = []
+        alias = ""
         for address in dict.fromkeys(map(answers.address_of, rows)):
             if len(groups) >= limit:
                 break
             ip = answers.ip_of(address)
             if ip is None:
-                groups.append(Group(answers.alias_record(question.name, address, ttl)))
-                groups += [Group(found) for found in await self._addresses_at(address, ttl, question.kind)]
+                alias = alias or (address if answers.is_host_name(address) else "")
             elif answers.wants(question.kind, ip):
                 groups.append(Group(answers.address_record(question.name, ip, ttl)))
-        return groups
+        if groups or not alias:
+            return groups
+        found = await self._aliases.addresses(alias, ttl, question.kind)
+        return [Group(answers.alias_record(question.name, alias, ttl)), *map(Group, found)]
 
     async def _srv_groups(self, question: Question, rows: Sequence[CheckServiceNode], ttl: int) -> list[Group]:
         groups: list[Group] = []
@@ -313,9 +268,11 @@ class Resolver:
             if place in seen:
                 continue
             seen.add(place)
+            if not answers.is_host_name(answers.srv_target(self.config, row)[0]):
+                continue
             group = answers.srv_group(question, row, self.config, ttl)
             if not group.extras:
-                group.extras += await self._addresses_at(answers.address_of(row), ttl, question.kind)
+                group.extras += await self._aliases.addresses(answers.address_of(row), ttl, question.kind)
             group.extras += answers.node_meta(self.config, row, ttl)
             groups.append(group)
         return groups
@@ -324,7 +281,9 @@ class Resolver:
 
     async def _authority(self, question: Question) -> Answer:
         try:
-            rows = await self._instances(ServiceLookup(CONSUL_SERVICE, self.config.datacenter), question.kind)
+            servers_lookup = ServiceLookup(CONSUL_SERVICE, self.config.datacenter)
+            found = await self._reads.instances(servers_lookup)
+            rows = self._reads.healthy(found, servers_lookup, question.kind)
         except RPCError:
             if question.kind == dns.NS:
                 raise
@@ -336,7 +295,7 @@ class Resolver:
         return Answer(answers=[self._soa()], authority=servers, additional=glue)
 
     async def _reverse(self, question: Question, lookup: ReverseLookup, udp: bool) -> Answer | bytes:
-        name = await self._name_at(str(lookup.address)) if lookup.address is not None else ""
+        name = await self._reads.name_at(str(lookup.address)) if lookup.address is not None else ""
         if name:
             authority = [self._soa()] if question.kind == dns.SOA else []
             return Answer(answers=[answers.pointer(question, name)], authority=authority)
@@ -344,102 +303,7 @@ class Resolver:
             return await self._recursor.forward(question, self.config, udp=udp)
         return Answer(rcode=dns.ESERVER, authoritative=False, recursion=True)
 
-    async def _name_at(self, address: str) -> str:
-        """The name of the node, or else the service, that has an address; "" if none has."""
-        datacenter = self.config.datacenter
-        nodes = await self._read("Catalog.ListNodes", SpecificRequest(datacenter=datacenter))
-        for node in nodes.nodes or ():
-            if node.address == address:
-                return answers.node_name(self.config, node.node, node.datacenter)
-        request = ServiceRequest(datacenter=datacenter, service_address=address)
-        services = await self._read("Catalog.ServiceNodes", request)
-        for row in services.service_nodes or ():
-            if row.service_address != address:  # one of its tagged addresses, which has no name
-                continue
-            return ".".join((row.service_name, "service", row.datacenter or datacenter, *self.config.labels))
-        return ""
-
-    # -- host names instead of addresses
-
-    async def _addresses_at(self, host: str, ttl: int, kind: int) -> list[dns.RRHeader]:
-        """The address and CNAME records of a host name, with the TTL of the answer that they belong to."""
-        found = [each for each in await self._follow(host, 1, kind) if each.type in (dns.A, dns.AAAA, dns.CNAME)]
-        for each in found:
-            each.ttl = ttl
-        return found
-
-    async def _follow(self, host: str, depth: int, kind: int) -> list[dns.RRHeader]:
-        """The records of a host name below the domain, else from the recursors; empty if it does not resolve.
-
-        `kind`: the type of the client's question.
-        """
-        lookup = lookup_of(host, dns.ALL_RECORDS, self.config)
-        if isinstance(lookup, ExternalName):
-            return await self._recurse(host, kind) if self.config.recursors else []
-        if depth > ALIAS_DEPTH_MAX:
-            return []
-        ttl = int(self.config.node_ttl_s)
-        found: list[dns.RRHeader] = []
-        addresses: list[str] = []
-        try:
-            if isinstance(lookup, NodeLookup):
-                node = await self._find_node(lookup)
-                if node is not None:
-                    addresses = [address_of_node(node, kind, wan=self._is_translated(lookup.datacenter))]
-                    found = answers.meta_records(host, node.meta, ttl)
-            elif isinstance(lookup, ServiceLookup):
-                ttl = self.config.ttl_of_service(lookup.service)
-                rows = answers.without_own_name(await self._instances(lookup, kind), host)
-                self._rng.shuffle(rows)
-                addresses = list(dict.fromkeys(map(answers.address_of, rows)))
-            elif isinstance(lookup, AddressLookup) and lookup.address is not None:
-                addresses = [str(lookup.address)]
-        except RPCError:
-            return []
-        records = []
-        for address in addresses:
-            ip = answers.ip_of(address)
-            if ip is not None:
-                records.append(answers.address_record(host, ip, ttl))
-            else:
-                records.append(answers.alias_record(host, address, ttl))
-                records += await self._follow(address, depth + 1, kind)
-        return records + found
-
-    async def _recurse(self, host: str, kind: int) -> list[dns.RRHeader]:
-        """The recursors' records of a host: addresses of the requested family, else of the other.
-
-        Unlike in Consul, which requests IPv4 only. A question for A gets nothing else here either.
-        """
-        families = {dns.A: (dns.A,), dns.AAAA: (dns.AAAA, dns.A)}.get(kind, (dns.A, dns.AAAA))
-        first: list[dns.RRHeader] = []
-        for family in families:
-            found = await self._recursor.addresses(host, self.config, family)
-            if any(each.type == family for each in found):
-                return found
-            first = first or found
-        return first
-
     # -- helpers
-
-    async def _read(self, method: str, request: Any) -> Any:
-        options = request.options
-        options.token = self._token()
-        if self.config.allow_stale:
-            options.allow_stale, options.max_stale_duration = True, int(self.config.max_stale_s * _NS_PER_S)
-        if self.config.use_cache:
-            options.use_cache, options.max_age = True, int(self.config.cache_max_age_s * _NS_PER_S)
-        reply = await self._caller.call(method, request)
-        if self.config.allow_stale and reply.meta.last_contact > self.config.max_stale_s * _NS_PER_S:
-            options.allow_stale, options.max_stale_duration = False, 0
-            reply = await self._caller.call(method, request)
-        if self._is_translated(getattr(reply, "datacenter", "") or request.datacenter):
-            translate(reply)
-        return reply
-
-    def _is_translated(self, datacenter: str) -> bool:
-        """Whether addresses of this datacenter ("": the own one) are translated for clients here."""
-        return self.config.translate_wan_addrs and datacenter not in ("", self.config.datacenter)
 
     def _soa(self) -> dns.RRHeader:
         return answers.soa_record(self.config, int(self._wall_s()) & 0xFFFFFFFF)

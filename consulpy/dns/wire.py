@@ -139,17 +139,17 @@ def decode(packet: bytes) -> Question:
     if questions != 1 or any(count > most for count, most in zip(counts, _RECORDS_MAX, strict=True)):
         raise Malformed("unusual counts", _refusal(number, flags, dns.EFORMAT))
     if len(packet) == HEADER_SIZE:
-        raise Malformed("no question", _error_header(number, flags, dns.EREFUSED))
+        raise Malformed("no question", _refusal(number, flags, dns.EREFUSED))
     try:
         labels, at = _labels(packet, HEADER_SIZE)
         kind, cls = _KIND_AND_CLASS.unpack_from(packet, at)
     except (IndexError, struct.error, WireError) as error:
-        raise Malformed(f"question: {error}", _error_header(number, flags, dns.EFORMAT)) from None
+        raise Malformed(f"question: {error}", _refusal(number, flags, dns.EFORMAT)) from None
     section = b"".join(bytes([len(label)]) + label for label in labels) + b"\0" + packet[at : at + 4]
     try:
         edns = _find_opt(packet, at + 4, counts)
     except (IndexError, struct.error, WireError) as error:
-        header = _error_header(number, flags, dns.EFORMAT, questions=1)
+        header = _refusal(number, flags, dns.EFORMAT, questions=1)
         raise Malformed(f"records: {error}", header + section) from None
     return Question(
         number,
@@ -265,15 +265,10 @@ def _enter(names: dict[bytes, int], name: bytes, offset: int) -> None:
         offset += len(label) + 1
 
 
-def _error_header(number: int, flags: int, rcode: int, questions: int = 0) -> bytes:
-    """A header with an error code; opcode and RD as in the question."""
-    return _HEADER.pack(number, _RESPONSE | flags & 0x7900 | rcode, questions, 0, 0, 0)
-
-
-def _refusal(number: int, flags: int, rcode: int) -> bytes:
-    """A header that refuses a packet by its own header: the client's flags, opcode 0 unless that is what is refused."""
+def _refusal(number: int, flags: int, rcode: int, questions: int = 0) -> bytes:
+    """A header that refuses a packet: the client's flags, opcode 0 unless that is what is refused."""
     kept = _OPCODE | _CLIENT_FLAGS if rcode == dns.ENOTIMP else _CLIENT_FLAGS
-    return _HEADER.pack(number, _RESPONSE | flags & kept | rcode, 0, 0, 0, 0)
+    return _HEADER.pack(number, _RESPONSE | flags & kept | rcode, questions, 0, 0, 0)
 
 
 def _flags(question: Question, answer: Answer) -> int:
@@ -343,8 +338,8 @@ def _subnet(options: bytes) -> bytes | None:
         if at + size > len(options):
             raise WireError("option beyond the end")
         if code == _CLIENT_SUBNET:
-            found = options[at : at + size]
-            _check_subnet(found)
+            _check_subnet(options[at : at + size])
+            found = found or options[at : at + size]
         at += size
     return found
 
