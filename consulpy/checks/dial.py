@@ -119,8 +119,11 @@ class Dialer:
             address = literal_address(host, number) if host else "127.0.0.1"
         except DialError as error:
             return fail(error)
-        if address is not None and number is not None:
-            return succeed(([address], number))
+        known = [] if address is None else [address]
+        if address == "::":
+            known.append("0.0.0.0")  # as Go: where IPv6 does not lead back to this host
+        if known and number is not None:
+            return succeed((known, number))
         if address is None and not is_host_name(host):
             return fail(DialError(f"dial tcp: lookup {host}: no such host"))
         key = host, port
@@ -132,7 +135,6 @@ class Dialer:
         if len(self._lookups) >= LOOKUPS_MAX:
             return fail(DialError(f"dial tcp: lookup {host}: too many names are being looked up"))
         self._lookups[key] = [waiter]
-        known = [address] if address is not None else []
         # a daemon thread: the end of the process does not wait for a name server that hangs
         Thread(target=self._in_thread, args=(key, known, number), name=f"lookup {host}", daemon=True).start()
         return waiter
@@ -157,8 +159,10 @@ class Dialer:
 def _addresses_of(host: str) -> list[str]:
     try:
         found = socket.getaddrinfo(ascii_host(host), 0, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise DialError(f"dial tcp: lookup {host}: no such host") from None
+    except (OSError, UnicodeError) as error:
+        is_temporary = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+        why = "temporary failure in name resolution" if is_temporary else "no such host"
+        raise DialError(f"dial tcp: lookup {host}: {why}") from None
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 

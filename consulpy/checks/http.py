@@ -36,6 +36,8 @@ class HttpProbe:
         self._own = own
         self._kind = kind
         self.timeout_s = timeout_s
+        #: The request under way.
+        self._request: HttpRequest
         #: The response whose body is being read, and its output so far.
         self._reading: tuple[HttpResponse, Tail] | None = None
 
@@ -43,37 +45,35 @@ class HttpProbe:
         """See `Probe.check`: nothing is refused in advance."""
 
     def run(self) -> Deferred[Result]:
-        """See `Probe.run`: the request and its redirects."""
+        """See `Probe.run`: the request and its redirects. Raises `CheckFailed` for an invalid method or URL."""
         self._reading = None
-        return Deferred.fromCoroutine(self._run())
+        self._request = HttpRequest.of(self._kind)
+        return Deferred.fromCoroutine(self._run(self._request))
 
     def timed_out(self) -> Result:
         """See `Probe.timed_out`: the text of Go's client; a response whose body does not end counts by its status."""
         if self._reading is not None:
             return self._result(*self._reading)
-        try:
-            shown = HttpRequest.of(self._kind).shown
-        except CheckFailed as error:
-            return error.result()
-        return Result(CRITICAL, f"{shown}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
+        text = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        return Result(CRITICAL, f"{self._request.shown}: {text}")
 
-    async def _run(self) -> Result:
-        request = HttpRequest.of(self._kind)
+    async def _run(self, request: HttpRequest) -> Result:
         for _ in range(REQUESTS_MAX):
-            exchange = HttpExchange(request)
+            self._request = request
+            exchange = HttpExchange(request, self._reactor)
             try:
                 request.check()
                 response = await self._send(request, exchange)
-                location = response.field(b"location").decode("latin-1")
+                location = response.field(b"location").decode("utf-8", "surrogateescape")
                 following = None if self._kind.disable_redirects else request.redirected(response.code, location)
             except CancelledError:
                 raise
             except Exception as error:
-                exchange.abort()
+                exchange.finish()
                 raise CheckFailed(f"{request.shown}: {_reason(error)}") from None
             if following is None:
                 return await self._read(request, response, exchange)
-            exchange.abort()
+            exchange.finish()
             request = following
         verb = request.shown.partition(" ")[0]
         raise CheckFailed(f"{verb} {quoted(location)}: stopped after {REQUESTS_MAX} redirects")

@@ -4,7 +4,7 @@ As Go's HTTP client: gzip is decoded where it was requested; a malformed body do
 """
 
 import zlib
-from typing import Final
+from typing import Any, Final
 
 from consulpy.checks.result import Tail
 
@@ -15,12 +15,12 @@ _STEP_BYTES: Final = 65536
 
 
 class BodyTail:
-    """Writes a body to `tail`. `gzip`: whether it is compressed."""
+    """Writes a body to `tail`. `gzip`: whether it is compressed, in one member or several (RFC 1952, 2.2)."""
 
     def __init__(self, tail: Tail, *, gzip: bool = False) -> None:
         self.tail = tail
         self._received = 0
-        self._decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS) if gzip else None
+        self._decompressor = _member() if gzip else None
 
     def write(self, data: bytes) -> bool:
         """Write the next part; False if no more is needed."""
@@ -32,11 +32,18 @@ class BodyTail:
         return max(self._received, self.tail.total) < BODY_MAX_BYTES
 
     def _decompress(self, data: bytes) -> bool:
+        """Whether what follows can be decoded."""
         assert self._decompressor is not None
-        try:
-            while data and self.tail.total < BODY_MAX_BYTES:
+        while data and self.tail.total < BODY_MAX_BYTES:
+            if self._decompressor.eof:
+                self._decompressor = _member()
+            try:
                 self.tail.write(self._decompressor.decompress(data, _STEP_BYTES))
-                data = self._decompressor.unconsumed_tail
-        except zlib.error:
-            return False
-        return not self._decompressor.eof
+            except zlib.error:
+                return False
+            data = self._decompressor.unconsumed_tail or self._decompressor.unused_data
+        return True
+
+
+def _member() -> Any:
+    return zlib.decompressobj(16 + zlib.MAX_WBITS)

@@ -1,6 +1,7 @@
 """One request of an HTTP check and its response, on a connection of its own."""
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -11,17 +12,23 @@ from consulpy.checks.dial import abort, finish
 from consulpy.checks.http_request import HttpRequest
 from consulpy.checks.http_response import HttpResponse, ResponseParser
 from consulpy.checks.result import CheckFailed
+from consulpy.clock import Clock, Timer
+
+#: How long a server that has answered may take to read the rest of the request, in seconds.
+CLOSE_S: Final = 1.0
 
 
 class HttpExchange(Protocol):
     """Sends a request. `head`: its response; fails with `CheckFailed` or the connection's error."""
 
-    def __init__(self, request: HttpRequest) -> None:
+    def __init__(self, request: HttpRequest, clock: Clock) -> None:
+        self._clock = clock
+        self._closing: Timer | None = None
         self._request = request.encoded()
         self._parser = ResponseParser(request.method)
-        self.head: Deferred[HttpResponse] = Deferred(lambda _: self.abort())
+        self.head: Deferred[HttpResponse] = Deferred(lambda _: self.finish())
         self._write: Callable[[bytes], bool] | None = None
-        self._body_read: Deferred[None] = Deferred(lambda _: self.abort())
+        self._body_read: Deferred[None] = Deferred(lambda _: self.finish())
 
     def connectionMade(self) -> None:
         """Send the request."""
@@ -34,9 +41,11 @@ class HttpExchange(Protocol):
         self._receive(b"")
         return self._body_read
 
-    def abort(self) -> None:
-        """Reset the connection."""
-        abort(self)
+    def finish(self) -> None:
+        """Close the connection gracefully; what the server does not take of the request is dropped soon."""
+        if self._closing is None and self.transport is not None:
+            self._closing = self._clock.callLater(CLOSE_S, abort, self)
+            finish(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Parse the head, then the body."""
@@ -50,7 +59,7 @@ class HttpExchange(Protocol):
             self._parser.feed(data)
         except CheckFailed as error:
             self.head.errback(error)
-            self.abort()
+            self.finish()
             return b""
         if self._parser.response is not None:
             self.head.callback(self._parser.response)
@@ -62,15 +71,15 @@ class HttpExchange(Protocol):
             return
         part = response.body.decode(data)
         wants_more = not part or write(part)
-        if response.body.is_complete:
+        if response.body.is_complete or not wants_more:
             self._body_read.callback(None)
-            finish(self)
-        elif not wants_more:
-            self._body_read.callback(None)
-            self.abort()
+            self.finish()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End what is being read."""
+        self.transport = None
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
         if self.head.called:
             if self._write is not None and not self._body_read.called:
                 self._body_read.callback(None)

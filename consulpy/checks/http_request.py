@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from consulpy.checks.result import CheckFailed
-from consulpy.checks.url import Url, UrlError, ascii_host, parse
-from consulpy.codec.secrets import url_without_password
+from consulpy.checks.url import Url, UrlError, ascii_host, host_header, parse
 from consulpy.gocompat.literals import quoted
 from consulpy.structs.definition import CheckType
 
@@ -50,10 +49,10 @@ class HttpRequest:
         try:
             url = parse(kind.http)
         except UrlError as error:
-            raise CheckFailed(f"parse {quoted(url_without_password(kind.http))}: {error}") from None
+            raise CheckFailed(error.of(kind.http)) from None
         headers = tuple((name, value) for name, values in (kind.header or {}).items() for value in values)
         host = next((value for name, value in headers if name.lower() == "host"), "")
-        return cls(method, url, headers, host, kind.body)
+        return cls(method, replace(url, host=url.host.removesuffix(":")), headers, host, kind.body)
 
     @property
     def shown(self) -> str:
@@ -80,35 +79,36 @@ class HttpRequest:
         return self.method != "HEAD" and not names & {"accept-encoding", "range"}
 
     def fields(self) -> Iterator[tuple[str, str]]:
-        """Names and values of the header fields, but for those of the connection and the body."""
+        """Names and values of the header fields in Go's order: the check's are sorted by their names."""
         # as Go: the host ends at the first blank or slash
         host = re.split("[ /]", self.host)[0]
-        name, colon, port = host.partition(":")
-        yield "Host", ascii_host(name) + colon + port if host else self.url.host_header
+        yield "Host", host_header(host) if host else self.url.host_header
         given = [(name, value.strip(" \t")) for name, value in self.headers if name.lower() not in _OWN]
+        agents = [value for name, value in given if name.lower() == "user-agent" and value]
+        yield "User-Agent", agents[0] if agents else USER_AGENT
+        if self.body or self.method in ("POST", "PUT"):
+            yield "Content-Length", str(len(self._encoded_body))
         names = {name.lower() for name, value in given if value}
-        for name, value in (("User-Agent", USER_AGENT), ("Accept", ACCEPT)):
-            if name.lower() not in names:
-                yield name, value
-                given = [each for each in given if each[0].lower() != name.lower()]
-        if "authorization" not in names and self.url.user is not None:
-            yield "Authorization", self.url.authorization
-        if "referer" not in names and self.referer:
-            yield "Referer", self.referer
+        defaults = {"Accept": ACCEPT, "Authorization": self.url.authorization, "Referer": self.referer}
+        defaults = {name: value for name, value in defaults.items() if value and name.lower() not in names}
+        replaced = {"user-agent", *map(str.lower, defaults)}
+        others = [each for each in given if each[0].lower() not in replaced]
+        yield from sorted([*defaults.items(), *others], key=lambda each: each[0])
         if self.may_be_compressed:
             yield "Accept-Encoding", "gzip"
-        yield from given
+        if ("connection", "close") not in [(name.lower(), value.lower()) for name, value in given]:
+            yield "Connection", "close"  # the connection is for this request only
+
+    @property
+    def _encoded_body(self) -> bytes:
+        return self.body.encode("utf-8", "replace")
 
     def encoded(self) -> bytes:
-        """The request as it is sent; the connection is for this one only."""
+        """The request as it is sent."""
         fields = [(name.encode(), value.encode("utf-8", "replace")) for name, value in self.fields()]
-        body = self.body.encode("utf-8", "replace")
-        if body or self.method in ("POST", "PUT"):
-            fields.append((b"Content-Length", b"%d" % len(body)))
-        if (b"connection", b"close") not in [(name.lower(), value.lower()) for name, value in fields]:
-            fields.append((b"Connection", b"close"))
         lines = [b"%s: %s\r\n" % each for each in fields]
-        return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (self.method.encode(), self.url.target.encode(), b"".join(lines), body)
+        first = b"%s %s HTTP/1.1\r\n" % (self.method.encode(), self.url.target.encode())
+        return first + b"".join(lines) + b"\r\n" + self._encoded_body
 
     def redirected(self, status: int, location: str) -> "HttpRequest | None":
         """The request that a response redirects to; None if it is no redirect. Raises `CheckFailed`."""
@@ -121,12 +121,14 @@ class HttpRequest:
             url = self.url.join(location)
             absolute = bool(parse(location).scheme)
         except UrlError as error:
-            shown = quoted(location)
-            raise CheckFailed(f"failed to parse Location header {shown}: parse {shown}: {error}") from None
+            raise CheckFailed(f"failed to parse Location header {quoted(location)}: {error.of(location)}") from None
         method = self.method if same or self.method == "HEAD" else "GET"
         headers = self.headers
         if not _within(url, self.url):
             headers = tuple(each for each in headers if each[0].lower() not in _SECRET)
+        referer = "" if self.url.scheme == "https" and url.scheme == "http" else self.url.referer
+        if referer:
+            headers = tuple(each for each in headers if each[0].lower() != "referer")
         return replace(
             self,
             method=method,
@@ -135,7 +137,7 @@ class HttpRequest:
             headers=headers,
             host="" if absolute else self.host,
             body=self.body if same else "",
-            referer="" if self.url.scheme == "https" and url.scheme == "http" else self.url.referer,
+            referer=referer,
         )
 
 

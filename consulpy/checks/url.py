@@ -4,7 +4,6 @@ Percent escapes are decoded in the user information and in the host (there for n
 stay escaped, as they are sent.
 """
 
-import posixpath
 import re
 import string
 from base64 import b64encode
@@ -14,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from consulpy.checks.result import CheckFailed
 from consulpy.codec.lazy_dataclass import dataclass
+from consulpy.codec.secrets import url_without_password
 from consulpy.gocompat.literals import quoted
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -32,7 +32,16 @@ _WIRE_SAFE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class UrlError(CheckFailed):
-    """An invalid URL; the text is Go's, without the URL."""
+    """An invalid URL; the text is Go's, without the URL. `in_fragment`: whether the fault is in the fragment."""
+
+    def __init__(self, why: str, *, in_fragment: bool = False) -> None:
+        super().__init__(why)
+        self._in_fragment = in_fragment
+
+    def of(self, url: str) -> str:
+        """The whole text of Go's error: the fragment is shown only if it is wrong. The password is hidden."""
+        shown = url if self._in_fragment else url.partition("#")[0]
+        return f"parse {quoted(url_without_password(shown))}: {self}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +72,7 @@ class Url:
     @property
     def host_header(self) -> str:
         """The Host header: without an empty port, an address's zone or unneeded brackets."""
-        text = self.host.removesuffix(":")
-        if not text.startswith("["):
-            name, colon, port = text.partition(":")
-            return ascii_host(name) + colon + port
-        address, _, rest = text[1:].partition("]")
-        address = address.partition("%")[0]
-        return f"[{address}]{rest}" if ":" in address else address + rest
+        return host_header(self.host.removesuffix(":"))
 
     @property
     def target(self) -> str:
@@ -128,7 +131,7 @@ class Url:
 def parse(text: str) -> Url:
     """Parse a URL or a relative reference. Raises `UrlError`."""
     rest, _, fragment = text.partition("#")
-    if _CONTROL.search(text):
+    if _CONTROL.search(rest):
         raise UrlError("net/url: invalid control character in URL")
     if rest.startswith(":"):
         raise UrlError("missing protocol scheme")
@@ -147,8 +150,9 @@ def parse(text: str) -> Url:
         authority, slash, path = rest[2:].partition("/")
         user, host = _authority(authority)
         rest = slash + path
-    _check_escapes(fragment)
-    return Url(scheme, "", user, host, _path(rest), query, quote(_bytes(fragment), _FRAGMENT_SAFE + "%!'()*[]"))
+    path = _path(rest)
+    _check_escapes(fragment, in_fragment=True)
+    return Url(scheme, "", user, host, path, query, quote(_bytes(fragment), _FRAGMENT_SAFE + "%!'()*[]"))
 
 
 def ascii_host(host: str) -> str:
@@ -161,13 +165,26 @@ def ascii_host(host: str) -> str:
         return host
 
 
+def host_header(host: str) -> str:
+    """The Host header for a host, which may have a port: without an address's zone or unneeded brackets."""
+    if not host.startswith("["):
+        name, colon, port = host.partition(":")
+        return ascii_host(name) + colon + port
+    address, _, rest = host[1:].partition("]")
+    address = address.partition("%")[0]
+    return f"[{address}]{rest}" if ":" in address else address + rest
+
+
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
+    try:
+        return text.encode("utf-8", "surrogateescape")  # as a server's Location may have any bytes
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
-def _check_escapes(text: str) -> None:
+def _check_escapes(text: str, *, in_fragment: bool = False) -> None:
     if bad := re.search(r"%(?![0-9A-Fa-f]{2}).{0,2}", text, re.DOTALL):
-        raise UrlError(f"invalid URL escape {quoted(bad[0])}")
+        raise UrlError(f"invalid URL escape {quoted(bad[0])}", in_fragment=in_fragment)
 
 
 def _path(text: str) -> str:
@@ -224,13 +241,13 @@ def _unescaped(text: str, *, zone: bool = False) -> str:
 
 
 def _without_dots(path: str) -> str:
-    slash = "/" if path.endswith(("/", "/.", "/..")) else ""
+    """Remove `.` and `..` (Go's `resolvePath`): other empty parts than the first stay."""
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
-            if parts:
-                parts.pop()
+            del parts[-1:]
         elif part != ".":
             parts.append(part)
-    cleaned = posixpath.join("/", "/".join(parts).lstrip("/"))
-    return cleaned if not slash or cleaned.endswith("/") else cleaned + slash
+    if path.rpartition("/")[2] in (".", ".."):
+        parts.append("")
+    return "/" + "/".join(parts).removeprefix("/")

@@ -24,11 +24,33 @@ DEFAULTS = [
     ("User-Agent", "Consul Health Check"),
     ("Accept", "text/plain, text/*, */*"),
     ("Accept-Encoding", "gzip"),
+    ("Connection", "close"),
 ]
 
 
 def test_a_request_without_headers() -> None:
     assert sent() == DEFAULTS
+
+
+def test_fields_are_in_gos_order() -> None:
+    """Host, agent and length, the check's and the defaults by name (capitals first), compression and connection."""
+    header = {"x-b": ["1", "2"], "User-Agent": ["mine", "other"], "Content-Type": ["a/b"], "Zz": ["3"], "Accept": ["c"]}
+    found = request("http://u:p@h:1/a", method="POST", body="é", header=header).redirected(307, "/y")
+    assert found is not None
+    assert list(found.fields()) == [
+        ("Host", "h:1"),
+        ("User-Agent", "mine"),
+        ("Content-Length", "2"),
+        ("Accept", "c"),
+        ("Authorization", "Basic dTpw"),
+        ("Content-Type", "a/b"),
+        ("Referer", URL),
+        ("Zz", "3"),
+        ("x-b", "1"),
+        ("x-b", "2"),
+        ("Accept-Encoding", "gzip"),
+        ("Connection", "close"),
+    ]
 
 
 @pytest.mark.parametrize("header", [{}, {"Connection": ["close"]}, {"connection": ["Close"]}])
@@ -45,6 +67,7 @@ def test_the_connection_is_closed_and_that_is_said_once(header: dict[str, list[s
         ({"Host": [""]}, "host", ["h:1"]),
         ({"Host": ["a b"]}, "host", ["a"]),
         ({"Host": ["bücher.example:1"]}, "host", ["xn--bcher-kva.example:1"]),
+        ({"Host": ["[fe80::1%eth0]:1"]}, "host", ["[fe80::1]:1"]),
         ({"User-Agent": ["mine"]}, "user-agent", ["mine"]),
         ({"User-Agent": [""]}, "user-agent", ["Consul Health Check"]),
         ({"ACCEPT": ["a/b", "c/d"]}, "accept", ["a/b", "c/d"]),
@@ -75,6 +98,9 @@ def test_user_information_is_sent_unless_the_check_has_its_own(header: dict[str,
         ({"method": "Po St"}, 'net/http: invalid method "Po St"'),
         ({"method": "GET\r\nX: y"}, 'net/http: invalid method "GET\\r\\nX: y"'),
         ({"url": "http://h/%zz"}, 'parse "http://h/%zz": invalid URL escape "%zz"'),
+        ({"url": "http://h/%zz#f"}, 'parse "http://h/%zz": invalid URL escape "%zz"'),
+        ({"url": "http://h/#%zz"}, 'parse "http://h/#%zz": invalid URL escape "%zz"'),
+        ({"url": "http://:"}, "http: no Host in request URL"),
         ({"header": {"X A": ["1"]}}, 'net/http: invalid header field name "X A"'),
         ({"header": {"": ["1"]}}, 'net/http: invalid header field name ""'),
         ({"header": {"X": ["a\r\nY: b"]}}, 'net/http: invalid header field value "a\\r\\nY: b" for key X'),
@@ -106,6 +132,17 @@ def test_method_and_body_of_a_redirect(method: str, status: int, following: str)
     assert found is not None
     preserved = status in (307, 308)
     assert (found.method, found.body, found.referer) == (following, "b" if preserved else "", URL)
+
+
+def test_a_referer_of_the_check_is_sent_in_the_first_request_only() -> None:
+    first = request(header={"Referer": ["mine"]})
+    found = first.redirected(302, "/y")
+    assert found is not None
+    assert (dict(first.fields())["Referer"], dict(found.fields())["Referer"]) == ("mine", URL)
+
+
+def test_an_empty_port_is_not_shown() -> None:
+    assert request("http://h:/a").shown == 'Get "http://h/a"'
 
 
 @pytest.mark.parametrize("status", [200, 300, 304, 305, 306, 399])

@@ -37,6 +37,7 @@ def test_address_host_and_target_of_a_url(text: str, address: tuple[str, str], h
         ("http://:@h/", "Basic Og==", "http://:***@h/"),
         ("http://us%C3%A9r:%00@h/", "Basic dXPDqXI6AA==", "http://usér:***@h/"),
         ("http://h/a@b", "", "http://h/a@b"),
+        ("http://h/#a\tb", "", "http://h/#a%09b"),
     ],
 )
 def test_user_information_becomes_basic_authentication_and_passwords_are_hidden(
@@ -104,10 +105,13 @@ def test_urls_without_host(text: str, scheme: str, shown: str) -> None:
         ("", "http://u:p@h:1/a/b?q#f"),
         ("//other/y", "http://other/y"),
         ("https://other:2/y", "https://other:2/y"),
+        ("///y//z", "http://u:p@h:1///y//z"),
+        ("/..//y/..", "http://u:p@h:1/"),
+        ("/caf\udcc3\udca9", "http://u:p@h:1/caf%C3%A9"),
     ],
 )
 def test_references_are_relative_to_the_url(reference: str, where: str) -> None:
-    """RFC 3986, 5.2; user information stays with its host."""
+    """RFC 3986, 5.2; user information stays with its host. Bytes that are no text are lone surrogates."""
     assert parse("http://u:p@h:1/a/b?q#f").join(reference) == parse(where)
 
 
