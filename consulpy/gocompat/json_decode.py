@@ -33,8 +33,7 @@ _DURATION_END: Final = 2**63
 
 #: A number with a fraction or an exponent.
 _FLOAT: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)")
-#: The body that was parsed last, for the errors of its decoding; "" if it has no such number, or is longer than
-#: `_QUOTED_MAX` characters.
+#: The body that was parsed last, for the errors of its decoding; "" if it is longer than `_QUOTED_MAX` characters.
 _parsed: Final = [""]
 _QUOTED_MAX: Final = 65536
 
@@ -50,7 +49,7 @@ def loads(body: bytes) -> Any:
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:
         raise GoError("EOF")
-    _parsed[0] = text if len(text) <= _QUOTED_MAX and _FLOAT.search(text) is not None else ""
+    _parsed[0] = text if len(text) <= _QUOTED_MAX else ""
     try:
         return first_value(text)
     except JsonError as fault:
