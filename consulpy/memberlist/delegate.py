@@ -61,8 +61,8 @@ class Delegate(Protocol):
     def local_state(self, join: bool) -> bytes:
         """The local user state for a push/pull."""
 
-    def merge_remote_state(self, state: bytes, join: bool) -> None:
-        """Merge the user state of a push/pull partner. Raises `WireError`."""
+    def merge_remote_state(self, state: bytes, join: bool, asked: bool) -> None:
+        """Merge the user state of a push/pull partner. `asked`: we began the push/pull. Raises `WireError`."""
 
     def notify_join(self, member: Member) -> None:
         """A member became alive (new, or back from dead or left)."""
@@ -113,7 +113,7 @@ class NoDelegate:
         """No user state."""
         return b""
 
-    def merge_remote_state(self, state: bytes, join: bool) -> None:
+    def merge_remote_state(self, state: bytes, join: bool, asked: bool) -> None:
         """Ignored."""
 
     def notify_join(self, member: Member) -> None:

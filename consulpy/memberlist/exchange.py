@@ -81,7 +81,7 @@ class PushPullExchange:
         if not isinstance(reply, PushPull):
             raise WireError(f"a push/pull was answered with {type(reply).__name__}")
         self.check(reply, join)
-        self.merge(reply, join, merged)
+        self.merge(reply, join, merged, asked=True)
 
     def own_state(self, join: bool) -> bytes:
         """The encoded push/pull message with our state."""
@@ -94,19 +94,27 @@ class PushPullExchange:
         if join and remote.nodes:
             self._delegate.notify_merge(self._owner.push_pull_state.members_of(remote, self._clock.seconds()))
 
-    def merge(self, remote: PushPull, join: bool, merged: Callable[[], None] = lambda: None, first: int = 0) -> None:
-        """Merge a peer's state, `MERGE_NODES` nodes in each turn; then call `merged`."""
+    def merge(
+        self,
+        remote: PushPull,
+        join: bool,
+        merged: Callable[[], None] = lambda: None,
+        first: int = 0,
+        *,
+        asked: bool = False,
+    ) -> None:
+        """Merge a peer's state, `MERGE_NODES` nodes in each turn; then call `merged`. `asked`: we began it."""
         if first and not self._owner.running:  # shut down meanwhile
             merged()
             return
         rest = first + MERGE_NODES
         self._owner.push_pull_state.merge(remote.nodes[first:rest])
         if rest < len(remote.nodes):
-            self._clock.callLater(0, self.merge, remote, join, merged, rest)
+            self._clock.callLater(0, lambda: self.merge(remote, join, merged, rest, asked=asked))
             return
         if remote.user_state:
             try:
-                self._delegate.merge_remote_state(remote.user_state, join)
+                self._delegate.merge_remote_state(remote.user_state, join, asked)
             except WireError as error:
                 self._log("error", f"the user state of a push/pull: {error}")
         merged()

@@ -150,8 +150,8 @@ class SerfDelegate:
         )
         return state.encode()
 
-    def merge_remote_state(self, state: bytes, join: bool) -> None:
-        """Merge the partner's state. Raises `WireError`."""
+    def merge_remote_state(self, state: bytes, join: bool, asked: bool) -> None:
+        """Merge the partner's state. `asked`: this member began the push/pull. Raises `WireError`."""
         decoded = decode(state)
         if not isinstance(decoded, PushPull):
             raise WireError(f"a push/pull with user state of type {state[0]}")
@@ -159,7 +159,7 @@ class SerfDelegate:
         clocks = ((serf.ltime, decoded.ltime), (serf.user_events.ltime, decoded.event_ltime))
         for clock, seen in (*clocks, (serf.query_responder.ltime, decoded.query_ltime)):
             if seen > 0:
-                clock.witness(seen - 1)  # the clock shows the time of the next message
+                clock.follow(seen - 1, asked)  # the clock shows the time of the next message
         status_ltimes = decoded.status_ltimes or {}
         left = dict.fromkeys(decoded.left_members or ())
         for name in left:
@@ -171,8 +171,10 @@ class SerfDelegate:
                 continue  # applied and witnessed before: by far the most frequent case
             if name not in left and not serf.ltime.is_far_ahead(ltime or 0):
                 serf.handle_join_intent(JoinIntent(ltime or 0, name))
-        if join and serf.ignores_old_events:
-            serf.user_events.recent.min_time = max(serf.user_events.recent.min_time, decoded.event_ltime)
+        if join and asked and serf.ignores_old_events:
+            serf.user_events.recent.min_time = max(
+                serf.user_events.recent.min_time, min(decoded.event_ltime, serf.user_events.ltime.time())
+            )
         for past in decoded.events or ():
             for event in (past.events if past is not None else None) or ():
                 assert past is not None

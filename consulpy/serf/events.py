@@ -74,8 +74,9 @@ class RecentBuffer(Generic[Identity]):
     """A ring buffer by Lamport time that detects duplicate messages.
 
     Each slot has one Lamport time and the messages seen at it; a later time replaces it. Messages older than `size`
-    times, or than `min_time`, are refused, as duplicates of them can't be detected. Times above `PLAUSIBLE_MAX` have
-    slots of their own: a forged and a plausible time that alternate in one slot would be rebroadcast forever.
+    times, or than `min_time`, are refused, as duplicates of them can't be detected. Times that are far ahead of the
+    clock, and those above `PLAUSIBLE_MAX`, have slots of their own: a forged and a plausible time that alternate in one
+    slot would be delivered again and again.
     """
 
     #: Maximum different messages of one Lamport time; further ones are refused.
@@ -93,13 +94,21 @@ class RecentBuffer(Generic[Identity]):
 
     def is_duplicate(self, ltime: int, identity: Identity) -> bool:
         """Whether this message was accepted before and is still stored."""
-        slot = self._slots.get(self._place(ltime))
-        return slot is not None and slot[0] == ltime and identity in slot[1]
+        for place in (ltime % self._size, ltime % self._size + self._size):
+            slot = self._slots.get(place)
+            if slot is not None and slot[0] == ltime and identity in slot[1]:
+                return True
+        return False
 
     def accept_from(self, clock: LamportClock, ltime: int, identity: Identity) -> bool:
-        """Whether this message is new; then `clock` witnesses its time and it is stored. A duplicate moves no clock."""
+        """Whether this message is new; then `clock` witnesses its time and it is stored.
+
+        A duplicate moves no clock, nor does a time far ahead of it.
+        """
         if self.is_duplicate(ltime, identity):
             return False
+        if clock.is_far_ahead(ltime):
+            return self._store(ltime % self._size + self._size, ltime, identity)
         if clock.witness(ltime):
             self.min_time = 0  # the next times are low again
         return self.accept(ltime, identity, clock.time())
@@ -108,7 +117,9 @@ class RecentBuffer(Generic[Identity]):
         """Whether this message is new; then it is stored. `now`: the clock after it witnessed `ltime`."""
         if ltime < self.min_time or (now > self._size and ltime < now - self._size):
             return False
-        place = self._place(ltime)
+        return self._store(self._place(ltime), ltime, identity)
+
+    def _store(self, place: int, ltime: int, identity: Identity) -> bool:
         slot = self._slots.get(place)
         if slot is None or slot[0] != ltime:
             self._slots[place] = (ltime, {identity: None})

@@ -1,9 +1,10 @@
 """Lamport clocks: a logical order of intents, events and queries.
 
 Source: docs/wire/gossip.md 6.1. Each Serf has three of them; every message carries the sender's time, and the
-receiver's clock moves beyond it. After the maximum time a clock wraps, so that no forged time can stop it. Real Serf's
-clocks wrap to 0, so that members which joined before ignore all messages for long; ours wrap to the last plausible
-time.
+receiver's clock moves beyond it, unless it is absurdly far: such a time was forged, and to pass it on would poison real
+members. Only a partner that this member itself asked may show one, as real members do that were poisoned themselves.
+After the maximum time a clock wraps, so that no forged time can stop it. Real Serf's clocks wrap to 0, so that members
+which joined before ignore all messages for long; ours wrap to the last plausible time.
 """
 
 from typing import Final
@@ -11,9 +12,11 @@ from typing import Final
 #: Lamport times are unsigned 64-bit integers on the wire.
 MAX_TIME: Final = 2**64 - 1
 #: Maximum distance of a plausible message ahead of the clock; also how far the clock moves when it wraps.
-JUMP_MAX: Final = 2**32
+JUMP_MAX: Final = 2**24
 #: No cluster counts that far; a higher time was forged, or follows a forged one.
 PLAUSIBLE_MAX: Final = 2**63
+#: Highest time of a partner that is followed: above it the clock would soon wrap.
+FOLLOWED_MAX: Final = MAX_TIME - 2**33
 
 
 class LamportClock:
@@ -47,6 +50,11 @@ class LamportClock:
     def is_far_ahead(self, seen: int) -> bool:
         """Whether the time is implausibly far ahead of the clock."""
         return seen - self._time > JUMP_MAX
+
+    def follow(self, seen: int, asked: bool) -> None:
+        """Move the clock beyond the time that a push/pull shows; `asked`: whether this member began it."""
+        if not self.is_far_ahead(seen) or (asked and seen <= FOLLOWED_MAX):
+            self.witness(seen)
 
     def _advance(self, time: int) -> None:
         self._time = time + 1 if time < MAX_TIME else self._plausible

@@ -299,9 +299,13 @@ class Serf:
         if self.ltime.is_far_ahead(ltime):
             ltime = self.ltime.time()
         failed = self._is_failed(name)
+        member = self.members.get(name)
+        was_alive = member is not None and member.status is Status.ALIVE
         outcome = self.membership.handle_remote_left(
             name, ltime, we_stay=self.state is State.ALIVE, now_s=self.clock.seconds()
         )
+        if member is not None and was_alive and outcome.rebroadcast:  # unless it has left it hears of it, and refutes
+            self.broadcasts.intent(LeaveIntent(member.status_ltime, name).encode())
         if failed and outcome.rebroadcast:
             self._record_forced_leave(name, LEFT_OR_REMOVED)
         if outcome.rebroadcast or outcome.refute:
@@ -365,7 +369,7 @@ class Serf:
         return default_timeout_s(interval_s, self.config.query_timeout_mult, max(1, self._alive_nodes()))
 
     def _query_event(self, event: QueryEvent) -> None:
-        if self.snapshot is not None:
+        if self.snapshot is not None and event.ltime < self.query_responder.ltime.time():  # it was no absurd one
             self.snapshot.query(event.ltime)
         if event.name.startswith(INTERNAL_PREFIX):
             internal_query.answer(self, event, self._save_keyring)

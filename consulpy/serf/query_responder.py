@@ -65,9 +65,10 @@ class QueryResponder:
 
     def receive(self, query: QueryMessage) -> bool:
         """Handle a query; whether to rebroadcast it. Raises `WireError` for an invalid source address."""
+        is_far = self.ltime.is_far_ahead(query.ltime)
         if not self.recent.accept_from(self.ltime, query.ltime, query.id):
             return False
-        rebroadcast = not query.flags & FLAG_NO_BROADCAST
+        rebroadcast = not (is_far or query.flags & FLAG_NO_BROADCAST)
         tags = self._membership.members[self._local_name].tags if self._local_name in self._membership.members else {}
         if not is_for(query.filters, self._local_name, tags):
             return rebroadcast

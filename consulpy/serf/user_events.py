@@ -65,14 +65,15 @@ class UserEvents:
         self._broadcasts.event(encoded)
 
     def receive(self, event: UserEventMessage) -> bool:
-        """Handle an event; whether it is new and to be rebroadcast."""
+        """Handle an event; whether it is new and to be rebroadcast. One far ahead of the clock is delivered only."""
         identity = (event.name, event.payload or None)
+        is_far = self.ltime.is_far_ahead(event.ltime)
         if not self.recent.accept_from(self.ltime, event.ltime, identity):
             return False
-        if self._snapshot is not None:
+        if self._snapshot is not None and not is_far:
             self._snapshot.user_event(event.ltime)
         self._deliver(UserEvent(event.ltime, event.name, event.payload or b"", event.cc))
-        return True
+        return not is_far
 
     def close(self) -> None:
         """Drop events that are not delivered yet."""

@@ -56,7 +56,7 @@ class RecordingDelegate:
         """See `Delegate`."""
         return self.state
 
-    def merge_remote_state(self, state: bytes, join: bool) -> None:
+    def merge_remote_state(self, state: bytes, join: bool, asked: bool) -> None:  # noqa: ARG002
         """See `Delegate`."""
         self.remote_states.append((state, join))
 

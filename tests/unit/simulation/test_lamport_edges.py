@@ -8,11 +8,21 @@ from hypothesis import strategies as st
 
 from consulpy.memberlist.config import MemberlistConfig
 from consulpy.memberlist.member import JoinTarget
+from consulpy.memberlist.stream import PushPull as StreamPushPull
 from consulpy.serf.config import SerfConfig
 from consulpy.serf.events import Event, QueryEvent, UserEvent
 from consulpy.serf.machine import Serf
 from consulpy.serf.members import Status
-from consulpy.serf.messages import JoinIntent, LeaveIntent, Message, QueryMessage, UserEventMessage
+from consulpy.serf.messages import (
+    JoinIntent,
+    LeaveIntent,
+    Message,
+    PastEvent,
+    PastEvents,
+    PushPull,
+    QueryMessage,
+    UserEventMessage,
+)
 from consulpy.serf.query import QueryResult
 from consulpy.serf.snapshot import replay
 from consulpy.testing.simulation.clock import HeapClock
@@ -163,6 +173,57 @@ def test_a_snapshot_that_was_poisoned_before_heals_at_the_start(clock: str) -> N
     fourth.serf.shutdown()
     replayed = replay(store.text, rejoin_after_leave=False)
     assert max(replayed.clock, replayed.event_clock, replayed.query_clock) < 2**32
+
+
+def reached(member: Member) -> int:
+    """The highest of a member's clocks."""
+    serf = member.serf
+    return max(clock.time() for clock in (serf.ltime, serf.user_events.ltime, serf.query_responder.ltime))
+
+
+@pytest.mark.parametrize("kind", ["event", "query", "join", "leave"])
+@pytest.mark.parametrize("ltime", [2**31, 2**32, 2**53, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1])
+def test_an_absurd_time_goes_no_further_than_the_member_that_was_attacked(kind: str, ltime: int) -> None:
+    """A real member follows any time, keeps it in its snapshot, and wraps to 0: no own member passes one on."""
+    trio = Trio()
+    trio.members[1].get(poison(kind, ltime))
+    passed_on = trio.members[1].serf.broadcasts.get(0, 10**6)
+    trio.clock.advance(60)
+    assert passed_on == []
+    assert [reached(member) < 100 for member in trio.members] == [True] * 3
+    for member in trio.members:
+        replayed = replay(member.store.text, rejoin_after_leave=False)
+        assert max(replayed.clock, replayed.event_clock, replayed.query_clock) < 100
+        assert replayed.reset_clocks == []
+
+
+@pytest.mark.parametrize("join", [False, True])
+@pytest.mark.parametrize("ltime", [2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1])
+def test_a_push_pull_that_nobody_asked_for_moves_no_clock_absurdly(ltime: int, join: bool) -> None:
+    trio = Trio()
+    forged = PushPull(
+        ltime, {"n2": ltime, "n3": ltime}, ["n3"], ltime, [PastEvents(ltime, [PastEvent("x", b"evil")])], ltime
+    )
+    message = StreamPushPull(join, [], forged.encode())
+    trio.members[0].serf.memberlist.handle_stream_message(message, ("10.9.9.9", 999))
+    for index, payload in ((0, "a"), (1, "b"), (2, "c")):
+        trio.tell(index, payload)
+    for member in trio.members:
+        assert [payload for payload in member.told if payload != "evil"] == ["a", "b", "c"], member.name
+        assert reached(member) < 100
+        statuses = [member.serf.members[name].status for name in ("n1", "n2", "n3")]
+        assert statuses == [Status.ALIVE] * 3, "who is said to have left says that it has not"
+
+
+def test_a_partner_that_was_asked_is_followed() -> None:
+    """A real member that was poisoned ignores the events of all whose clocks are behind."""
+    trio = Trio()
+    for clock in (trio.members[1].serf.ltime, trio.members[1].serf.user_events.ltime):
+        clock.witness(2**50)
+    trio.clock.advance(600)
+    trio.tell(0, "a")
+    assert [reached(member) > 2**50 for member in trio.members] == [True] * 3
+    assert [member.told for member in trio.members] == [["a"]] * 3
 
 
 @settings(max_examples=cases(30), deadline=None)
