@@ -3,7 +3,9 @@
 Nothing of consulpy or Twisted is imported in a test run that uses none of the fixtures.
 """
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,10 +32,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--consul-keep-log", metavar="DIR", default=None, help="keep the logs of agents in this directory")
 
 
+class _PlainImports:
+    """Finds the modules of consulpy, ahead of pytest's finder.
+
+    That compiles every module of a distribution that has a plugin anew, with its `assert`s rewritten: 400 modules, some
+    seconds of the first fixture, and in each run where PYTHONDONTWRITEBYTECODE is set.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
+        """See `importlib.abc.MetaPathFinder`."""
+        return PathFinder.find_spec(name, path, target) if name.startswith("consulpy.") else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the mark."""
+    """Register the mark; import consulpy without pytest's changes until the end of the run."""
     text = "consul(datacenter=..., config={...}, port=...): the fixture `consul` is an agent of this test's own"
     config.addinivalue_line("markers", text)
+    finder: Any = _PlainImports()
+    sys.meta_path.insert(0, finder)
+    config.add_cleanup(lambda: sys.meta_path.remove(finder))
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,18 @@ def test_it():
     assert counts(done) == {"passed": 1}, done.stdout
 
 
+def test_modules_of_consulpy_are_imported_as_they_were_compiled(user: Path) -> None:
+    """pytest marks each package of a distribution with a plugin (here, an editable one, by hand) for its rewriting."""
+    (user / "conftest.py").write_text("import pytest\npytest.register_assert_rewrite('consulpy')\n")
+    (user / "test_it.py").write_text("""
+def test_it():
+    import consulpy.backoff
+    assert type(consulpy.backoff.__spec__.loader).__name__ == "SourceFileLoader"
+""")
+    done = run(user)
+    assert counts(done) == {"passed": 1}, done.stdout
+
+
 @pytest.mark.long
 def test_the_report_of_a_failed_test_has_the_log_and_why(user: Path) -> None:
     (user / "test_bad.py").write_text("""
