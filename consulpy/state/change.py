@@ -12,18 +12,18 @@ class TableChange:
     """The writes of one command: replaces rows, raises index keys, and collects the watched keys to notify.
 
     `index`: the Raft index of the command. `changed_keys`: the watched keys, in order, whose watches fire at the end;
-    `removed_kv`: sorted keys of the KV store, whose watches and those of their prefixes fire too.
+    `changed_kv`: sorted keys of the KV store, whose watches and those of their prefixes fire too.
     """
 
-    __slots__ = ("_indexes", "_journal", "changed_keys", "index", "lock_delays", "removed_kv")
+    __slots__ = ("_indexes", "_journal", "changed_keys", "changed_kv", "index", "lock_delays")
 
     def __init__(self, indexes: Indexes, index: int) -> None:
         self._indexes = indexes
         self.index = index
         self.changed_keys: dict[Hashable, None] = {}
-        self.removed_kv: list[list[bytes]] = []
-        #: (KV key, nanoseconds): keys released by an ended session, and for how long they can't be locked.
-        self.lock_delays: list[tuple[str, int]] = []
+        self.changed_kv: list[list[bytes]] = []
+        #: KV keys released by an ended session, and for how many nanoseconds they can't be locked.
+        self.lock_delays: list[tuple[list[str], int]] = []
         self._journal: list[tuple[Any, ...]] = []
 
     def put(self, table: Table[Row], key: Key, row: Row) -> None:
@@ -37,14 +37,21 @@ class TableChange:
     def remove_prefix(self, table: OrderedTable[Row], prefix: str) -> list[bytes]:
         """Remove all rows whose keys begin with `prefix`; the keys, in order, as bytes."""
         removed = table._remove_prefix(prefix)
-        self._journal.append((table._put_back, prefix, removed))
+        self._journal.append((table._undo_remove, (prefix,), removed))
         return removed[0]
 
-    def remove_keys(self, table: OrderedTable[Row], keys: list[str]) -> list[bytes]:
-        """Remove the rows of these keys, which are there; the keys, in order, as bytes."""
-        removed = table._remove_keys(keys)
-        self._journal.append((table._put_back_each, "", removed))
-        return removed[0]
+    def remove_keys(self, table: OrderedTable[Row], raw_keys: list[bytes]) -> None:
+        """Remove the rows of these keys, which are sorted and there."""
+        self._journal.append((table._undo_remove, (), table._remove_keys(raw_keys)))
+
+    def put_rows(self, table: OrderedTable[Row], raw_keys: list[bytes], rows: list[Row]) -> None:
+        """Insert or replace the rows of these keys, which are sorted."""
+        self._journal.append((table._undo_put_rows, raw_keys, table._put_rows(raw_keys, rows)))
+
+    def remove_rows(self, table: Table[Row], keys: list[Key]) -> None:
+        """Remove the rows of these keys, which are there."""
+        if keys:
+            self._journal.append((table._undo_remove_rows, keys[0], table._remove_rows(keys)))
 
     def bump(self, *keys: Hashable) -> None:
         """Set index keys to this change's index, and fire the watches on them."""

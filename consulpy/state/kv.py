@@ -124,25 +124,23 @@ class KVStore:
         if removed:
             if prefix:
                 self.tombstones.add(change, prefix)
-            change.removed_kv.append(removed)
+            change.changed_kv.append(removed)
             change.bump(KVS)
 
     def end_session(self, change: TableChange, session: str, *, delete: bool) -> list[str]:
         """Release or delete the keys locked by a destroyed session; their names."""
-        held = self.table.by("session", session)
-        keys = [entry.key for entry in held]
-        if delete and keys:
-            self.tombstones.add(change, *keys)
-            change.removed_kv.append(change.remove_keys(self.table, keys))
-            change.bump(KVS)
-            return keys
-        for entry in held:
-            free = entry.copied()
-            free.session, free.modify_index = "", change.index
-            change.put(self.table, (free.key,), free)
-            change.mark_changed(kv_key(free.key))
-        if keys:
-            change.bump(KVS)
+        held = sorted(self.table.by("session", session), key=lambda entry: _raw(entry.key))
+        if not held:
+            return []
+        keys = list(map(_KEY, held))
+        raw_keys = list(map(_raw, keys))
+        if delete:
+            self.tombstones.add_all(change, raw_keys, keys)
+            change.remove_keys(self.table, raw_keys)
+        else:
+            change.put_rows(self.table, raw_keys, [_released(row, change) for row in held])
+        change.changed_kv.append(raw_keys)
+        change.bump(KVS)
         return keys
 
     def _put(self, change: TableChange, entry: DirEntry) -> DirEntry:
@@ -158,6 +156,13 @@ class KVStore:
         change.bump(KVS)
         change.mark_changed(kv_key(new.key))
         return new
+
+
+def _released(entry: DirEntry, change: TableChange) -> DirEntry:
+    """The entry without a lock."""
+    free = entry.copied()
+    free.session, free.modify_index = "", change.index
+    return free
 
 
 def _cut(key: str, prefix: str, separator: str) -> str:

@@ -1,4 +1,7 @@
-"""A table with one text key, sorted by its UTF-8 bytes, with reads by prefix."""
+"""A table with one text key, sorted by its UTF-8 bytes, with reads by prefix.
+
+Many rows are removed or written at once for little more than the copy of a list: a change is one turn of the reactor.
+"""
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable
@@ -8,12 +11,12 @@ from consulpy.state.table import Key, Table
 
 Row = TypeVar("Row")
 _Item = TypeVar("_Item")
-#: Keys as bytes, and their rows.
+#: Keys as bytes, in order, and their rows.
 Slice = tuple[list[bytes], list[Row]]
 
 
 class OrderedTable(Table[Row]):
-    """A `Table` that is always sorted: a prefix is found by binary search."""
+    """A `Table` that is always sorted: a key, and a prefix, is found by binary search."""
 
     __slots__ = ("_order", "_sorted")
 
@@ -23,9 +26,22 @@ class OrderedTable(Table[Row]):
         self._order: list[bytes] = []
         self._sorted: list[Row] = []
 
+    def get(self, *key: str) -> Row | None:
+        """The row of this key."""
+        order, raw = self._order, _raw(key[0])
+        at = bisect_left(order, raw)
+        return self._sorted[at] if at < len(order) and order[at] == raw else None
+
     def all(self) -> tuple[Row, ...]:
         """All rows, by key."""
-        return tuple(self.with_prefix(""))
+        return tuple(self._sorted)
+
+    def unordered(self) -> list[Row]:
+        """A copy of all rows."""
+        return self._sorted.copy()
+
+    def __len__(self) -> int:
+        return len(self._order)
 
     def with_prefix(self, prefix: str) -> list[Row]:
         """The rows whose keys begin with `prefix`, by key."""
@@ -41,54 +57,78 @@ class OrderedTable(Table[Row]):
     def _remove_prefix(self, prefix: str) -> "Slice[Row]":
         """Remove the rows whose keys begin with `prefix`, and return them. Only `Change` calls this."""
         begin, end = self._range(prefix)
-        raw_keys, rows = self._order[begin:end], self._sorted[begin:end]
+        removed = self._order[begin:end], self._sorted[begin:end]
         del self._order[begin:end], self._sorted[begin:end]
-        self._forget([(_text(raw),) for raw in raw_keys], rows)
-        return raw_keys, rows
+        self._unindex(*removed)
+        return removed
 
-    def _remove_keys(self, keys: list[str]) -> "Slice[Row]":
-        """Remove the rows of these keys, and return them in order. Only `Change` calls this."""
-        raw_keys = sorted(map(_raw, keys))
-        at = [bisect_left(self._order, raw) for raw in raw_keys]
+    def _remove_keys(self, raw_keys: list[bytes]) -> "Slice[Row]":
+        """Remove the rows of these keys, which are sorted and there, and return them. Only `Change` calls this."""
+        at = self._positions(raw_keys)
         rows = [self._sorted[position] for position in at]
         self._order, self._sorted = _without(self._order, at), _without(self._sorted, at)
-        self._forget([(_text(raw),) for raw in raw_keys], rows)
+        self._unindex(raw_keys, rows)
         return raw_keys, rows
 
-    def _forget(self, keys: list[Key], rows: list[Row]) -> None:
-        """Remove rows that are in the sorted lists no more."""
-        for key in keys:
-            del self._rows[key]
-        self._ordered = None
+    def _put_rows(self, raw_keys: list[bytes], rows: list[Row]) -> "Slice[Row]":
+        """Put a row for each of these keys, which are sorted; the rows that were replaced. Only `Change` calls this."""
+        order, positions = self._order, self._positions(raw_keys)
+        replaced: list[int] = []
+        added: list[int] = []
+        for number, (at, raw) in enumerate(zip(positions, raw_keys, strict=True)):
+            (replaced if at < len(order) and order[at] == raw else added).append(number)
+        before = [raw_keys[number] for number in replaced], [self._sorted[positions[number]] for number in replaced]
+        self._unindex(*before)
+        for number in replaced:
+            self._sorted[positions[number]] = rows[number]
+        if added:
+            at_each = [positions[number] for number in added]
+            self._order = _with(order, at_each, [raw_keys[number] for number in added])
+            self._sorted = _with(self._sorted, at_each, [rows[number] for number in added])
         for index in self.secondary_indexes.values():
-            index._remove_all(zip(keys, rows, strict=True))
+            index._add_all(zip(raw_keys, rows, strict=True), _key)
+        return before
 
-    def _put_back_each(self, _: str, removed: "Slice[Row]") -> None:
-        """Undo `_remove_keys`."""
-        for raw, row in zip(*removed, strict=True):
-            self._replace((_text(raw),), row)
+    def _positions(self, raw_keys: list[bytes]) -> list[int]:
+        """Where each of these keys, which are sorted, is or belongs. The next key of many is mostly the next row's."""
+        order, at = self._order, -1
+        positions: list[int] = []
+        for raw in raw_keys:
+            at += 1
+            if at >= len(order) or order[at] != raw:
+                at = bisect_left(order, raw, max(at - 1, 0))
+            positions.append(at)
+        return positions
 
-    def _put_back(self, _prefix: str, removed: "Slice[Row]") -> None:
-        """Undo `_remove_prefix`."""
-        raw_keys, rows = removed
-        at = bisect_left(self._order, raw_keys[0]) if raw_keys else 0
-        self._order[at:at], self._sorted[at:at] = raw_keys, rows
-        for raw, row in zip(raw_keys, rows, strict=True):
-            super()._replace((_text(raw),), row)
+    def _unindex(self, raw_keys: list[bytes], rows: list[Row]) -> None:
+        for index in self.secondary_indexes.values():
+            index._remove_all(zip(raw_keys, rows, strict=True), _key)
+
+    def _undo_remove(self, _: Key, removed: "Slice[Row]") -> None:
+        """Undo `_remove_prefix` or `_remove_keys`."""
+        self._put_rows(*removed)
+
+    def _undo_put_rows(self, raw_keys: list[bytes], before: "Slice[Row]") -> None:
+        """Undo `_put_rows` of these keys."""
+        replaced = set(before[0])
+        self._remove_keys([raw for raw in raw_keys if raw not in replaced])
+        self._put_rows(*before)
 
     def _replace(self, key: Key, row: Row | None) -> Row | None:
-        old = super()._replace(key, row)
-        if old is None and row is None:
-            return None
-        raw = _raw(key[0])
-        at = bisect_left(self._order, raw)
-        if row is None:
-            del self._order[at], self._sorted[at]
-        elif old is None:
-            self._order.insert(at, raw)
+        order, raw = self._order, _raw(key[0])
+        at = bisect_left(order, raw)
+        old = self._sorted[at] if at < len(order) and order[at] == raw else None
+        if old is None:
+            if row is None:
+                return None
+            order.insert(at, raw)
             self._sorted.insert(at, row)
+        elif row is None:
+            del order[at], self._sorted[at]
         else:
             self._sorted[at] = row
+        for index in self.secondary_indexes.values():
+            index._replace(key, old, row)
         return old
 
 
@@ -102,12 +142,24 @@ def _without(items: list[_Item], positions: list[int]) -> list[_Item]:
     return left + items[begin:]
 
 
+def _with(items: list[_Item], positions: list[int], more: list[_Item]) -> list[_Item]:
+    """A copy with each of `more` before the item at its position; they are sorted."""
+    result: list[_Item] = []
+    begin = 0
+    for position, item in zip(positions, more, strict=True):
+        if position > begin:
+            result += items[begin:position]
+            begin = position
+        result.append(item)
+    return result + items[begin:]
+
+
 def _raw(key: str) -> bytes:
     return key.encode("utf-8", "surrogateescape")
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
+def _key(raw: bytes) -> Key:
+    return (raw.decode("utf-8", "surrogateescape"),)
 
 
 def _after(raw: bytes) -> bytes:

@@ -36,11 +36,20 @@ class ReadOnlyChange(Change):
         what = "failed deleting session" if table.name == SESSIONS else _UPDATING
         raise RPCError(f"{what}: {_DELETE}")
 
+    def remove_rows(self, table: Table[Row], keys: list[Key]) -> None:
+        """Refused, if there are any."""
+        if keys:
+            self.remove(table, keys[0])
+
+    def put_rows(self, table: OrderedTable[Row], raw_keys: list[bytes], rows: list[Row]) -> NoReturn:  # noqa: ARG002
+        """Refused."""
+        raise RPCError(f"{_INSERTING.get(table.name, _UPDATING)}: {_INSERT}")
+
     def remove_prefix(self, table: OrderedTable[Row], prefix: str) -> NoReturn:  # noqa: ARG002
         """Refused."""
         raise RPCError(f"failed recursive deleting kvs entry: {_DELETE}")
 
-    def remove_keys(self, table: OrderedTable[Row], keys: list[str]) -> NoReturn:  # noqa: ARG002
+    def remove_keys(self, table: OrderedTable[Row], raw_keys: list[bytes]) -> NoReturn:  # noqa: ARG002
         """Refused."""
         raise RPCError(f"failed recursive deleting kvs entry: {_DELETE}")
 

@@ -96,15 +96,28 @@ def remove_node(change: Change, node: str) -> None:
     old = catalog.nodes_table.get(node)
     if old is None:
         return
-    for row in catalog.services_table.by("node", node):
-        remove_service(change, node, row.service.id.lower())
-    for check in catalog.checks_table.by("node", node):
-        remove_check(change, node, check.check_id.lower())
+    _remove_services_and_checks(change, node)
     end_sessions_of_node(change, node)
     change.store.coordinates.remove_node(change, node)
     change.remove(catalog.nodes_table, (node,))
     change.bump(NODES)
     change.mark_changed(*(node_key(name) for name in (old.node, old.id) if name))
+
+
+def _remove_services_and_checks(change: Change, node: str) -> None:
+    """Remove all services and checks of a node, of which it may have thousands, as `remove_service` and
+    `remove_check` would one after the other.
+    """
+    catalog = change.store.catalog
+    rows, checks = catalog.services_table.by("node", node), catalog.checks_table.by("node", node)
+    change.remove_rows(catalog.checks_table, [(node, check.check_id.lower()) for check in checks])
+    change.remove_rows(catalog.services_table, [(node, row.service.id.lower()) for row in rows])
+    if rows or checks:
+        change.bump(CHECKS)
+    if rows or any(not check.service_id for check in checks):
+        change.bump(SERVICES)
+    for row in {index_keys(row): row for row in rows}.values():
+        _bump_removed(change, row)
 
 
 # Services

@@ -44,8 +44,8 @@ def destroy_session(change: Change, session_id: str) -> None:
     change.remove(store.sessions.table, (session.id.lower(),))
     change.bump(SESSIONS)
     held = store.kv.end_session(change, session.id, delete=session.behavior == DELETE_KEYS)
-    if session.lock_delay > 0:
-        change.lock_delays.extend((key, session.lock_delay) for key in held)
+    if held and session.lock_delay > 0:
+        change.lock_delays.append((held, session.lock_delay))
     store.queries.remove_of_session(change, session.id)
 
 

@@ -28,9 +28,9 @@ class Store:
     def __init__(self) -> None:
         self.index = 0
         self.watchers = WatchRegistry()
-        #: Called with each key released by an ended session, and the nanoseconds of its lock delay
+        #: Called with the keys released by an ended session, and the nanoseconds of their lock delay
         #: (`leader.session_ttl`).
-        self.on_lock_delay: Callable[[str, int], None] = lambda _key, _delay_ns: None
+        self.on_lock_delay: Callable[[list[str], int], None] = lambda _keys, _delay_ns: None
         self._empty()
 
     def _empty(self) -> None:
@@ -100,8 +100,8 @@ class Change(TableChange):
         if kind is not None:
             self._undo()
             return
-        for key, delay_ns in self.lock_delays:
-            self.store.on_lock_delay(key, delay_ns)
+        for released, delay_ns in self.lock_delays:
+            self.store.on_lock_delay(released, delay_ns)
         self.store.watchers.changed(self.changed_keys)
-        for keys in self.removed_kv:
+        for keys in self.changed_kv:
             self.store.watchers.changed_kv(keys)

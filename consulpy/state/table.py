@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 Key = tuple[str, ...]
 Row = TypeVar("Row")
+_Id = TypeVar("_Id", bound=Hashable)
 
 
 class _Bucket(Generic[Row]):
@@ -47,19 +48,38 @@ class SecondaryIndex(Generic[Row]):
         """All values of any row."""
         return iter(self._buckets)
 
-    def _remove_all(self, rows: Iterable[tuple[Key, Row]]) -> None:
-        """Remove many rows."""
-        if not self._buckets:
+    def _remove_all(self, rows: Iterable[tuple[_Id, Row]], key_of: Callable[[_Id], Key]) -> None:
+        """Remove many rows, each with what `key_of` makes its key of."""
+        values, buckets = self._values, self._buckets
+        if not buckets:
             return  # none of them has a value
+        removed: dict[Hashable, dict[_Id, None]] = {}
+        for name, row in rows:
+            for value in values(row):
+                of_value = removed.get(value)
+                if of_value is None:
+                    of_value = removed[value] = {}
+                of_value[name] = None
+        for value, names in removed.items():
+            bucket = buckets[value]
+            if len(names) == len(bucket.rows):
+                del buckets[value]
+                continue
+            for name in names:
+                del bucket.rows[key_of(name)]
+            bucket.ordered = None
+
+    def _add_all(self, rows: Iterable[tuple[_Id, Row]], key_of: Callable[[_Id], Key]) -> None:
+        """Add many rows, as `_remove_all` removes them."""
         values = self._values
-        for key, row in rows:
+        for name, row in rows:
             if values(row):
-                self._replace(key, row, None)
+                self._replace(key_of(name), None, row)
 
     def _replace(self, key: Key, old: Row | None, row: Row | None) -> None:
         """Index `row` in place of `old`; either may be None."""
         values = () if row is None else tuple(self._values(row))
-        for value in () if old is None else self._values(old):
+        for value in () if old is None else dict.fromkeys(self._values(old)):
             if value not in values:
                 bucket = self._buckets[value]
                 del bucket.rows[key]
@@ -71,6 +91,10 @@ class SecondaryIndex(Generic[Row]):
                 bucket = self._buckets.get(value) or self._buckets.setdefault(value, _Bucket())
                 bucket.rows[key] = row
                 bucket.ordered = None
+
+
+def _itself(key: Key) -> Key:
+    return key
 
 
 def _in_order(rows: dict[Key, Row]) -> tuple[Row, ...]:
@@ -110,6 +134,20 @@ class Table(Generic[Row]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def _remove_rows(self, keys: Iterable[Key]) -> list[tuple[Key, Row]]:
+        """Remove the rows of these keys, which are there; what was removed. Only `Change` calls this."""
+        rows = self._rows
+        removed = [(key, rows.pop(key)) for key in keys]
+        self._ordered = None
+        for index in self.secondary_indexes.values():
+            index._remove_all(removed, _itself)
+        return removed
+
+    def _undo_remove_rows(self, _: Key, removed: list[tuple[Key, Row]]) -> None:
+        """Undo `_remove_rows`."""
+        for key, row in removed:
+            self._replace(key, row)
 
     def _replace(self, key: Key, row: Row | None) -> Row | None:
         """Put (or, with None, remove) a row; the previous one. Only `Change` and a restore call this."""

@@ -15,10 +15,14 @@ class Tombstones:
     def __init__(self) -> None:
         self.table: OrderedTable[DirEntry] = OrderedTable(TOMBSTONES)
 
-    def add(self, change: TableChange, *keys: str) -> None:
-        """Add a tombstone for each of `keys`."""
-        for key in keys:
-            change.put(self.table, (key,), DirEntry(key=key, modify_index=change.index))
+    def add(self, change: TableChange, key: str) -> None:
+        """Add the tombstone of a key or a prefix."""
+        change.put(self.table, (key,), DirEntry(key=key, modify_index=change.index))
+        change.bump(TOMBSTONES)
+
+    def add_all(self, change: TableChange, raw_keys: list[bytes], keys: list[str]) -> None:
+        """Add a tombstone for each of `keys`. `raw_keys`: they as bytes, which are sorted."""
+        change.put_rows(self.table, raw_keys, [DirEntry(key=key, modify_index=change.index) for key in keys])
         change.bump(TOMBSTONES)
 
     def max_index(self, prefix: str) -> int:
@@ -27,6 +31,6 @@ class Tombstones:
 
     def reap(self, change: TableChange, index: int) -> None:
         """Remove tombstones up to `index`; no watch fires."""
-        for tombstone in self.table.all():
-            if tombstone.modify_index <= index:
-                change.remove(self.table, (tombstone.key,))
+        old = [row.key.encode("utf-8", "surrogateescape") for row in self.table.all() if row.modify_index <= index]
+        if old:
+            change.remove_keys(self.table, old)

@@ -1,5 +1,6 @@
 """A table in the order of its keys' bytes: prefixes are read as a sorted list would have them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hypothesis import given
@@ -34,30 +35,54 @@ def test_a_prefix_gives_its_rows_as_they_stand_in_key_order(changes: list[tuple[
     assert table.all() == tuple(in_order)
 
 
+def _raw(keys: Iterable[str]) -> list[bytes]:
+    return sorted(key.encode("utf-8", "surrogateescape") for key in keys)
+
+
+def _key(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _filled(rows: dict[str, int]) -> OrderedTable[Row]:
+    table: OrderedTable[Row] = OrderedTable("rows", odd=lambda row: (True,) if row.number % 2 else ())
+    for key, number in rows.items():
+        table._replace((key,), Row(key, number))
+    return table
+
+
+def _contents(table: OrderedTable[Row], keys: Iterable[str]) -> list[object]:
+    rows = [table.all(), table.by("odd", True), len(table), sorted(table.unordered(), key=lambda row: row.key)]
+    return [*rows, [table.get(key) for key in keys]]
+
+
 @given(st.lists(KEYS, unique=True, max_size=20), KEYS)
 def test_a_removed_prefix_leaves_the_table_as_if_each_key_was_removed_and_comes_back(
     keys: list[str], prefix: str
 ) -> None:
-    def filled(keys: list[str]) -> OrderedTable[Row]:
-        made: OrderedTable[Row] = OrderedTable("rows", odd=lambda row: (True,) if row.number % 2 else ())
-        for key in keys:
-            made._replace((key,), Row(key, all_keys.index(key)))
-        return made
-
-    def contents(table: OrderedTable[Row]) -> list[object]:
-        rows = [table.all(), table.by("odd", True), len(table), sorted(table.unordered(), key=lambda row: row.number)]
-        return [*rows, [table.get(key) for key in all_keys]]
-
-    all_keys = keys
-    table, raw = filled(keys), prefix.encode("utf-8", "surrogateescape")
-    before = contents(table)
+    numbers = {key: number for number, key in enumerate(keys)}
+    table, raw = _filled(numbers), prefix.encode("utf-8", "surrogateescape")
+    before = _contents(table, keys)
     removed = table._remove_prefix(prefix)
-    kept = [key for key in keys if not key.encode("utf-8", "surrogateescape").startswith(raw)]
-    assert contents(table) == contents(filled(kept))
-    assert removed[0] == sorted(key.encode("utf-8", "surrogateescape") for key in set(keys) - set(kept))
-    table._put_back(prefix, removed)
-    assert contents(table) == before
-    assert table._remove_keys(sorted(set(keys) - set(kept))) == removed
-    assert contents(table) == contents(filled(kept))
-    table._put_back_each("", removed)
-    assert contents(table) == before
+    kept = {key: number for key, number in numbers.items() if not _raw([key])[0].startswith(raw)}
+    assert _contents(table, keys) == _contents(_filled(kept), keys)
+    assert removed[0] == _raw(set(keys) - set(kept))
+    table._undo_remove((), removed)
+    assert _contents(table, keys) == before
+    assert table._remove_keys(_raw(set(keys) - set(kept))) == removed
+    assert _contents(table, keys) == _contents(_filled(kept), keys)
+    table._undo_remove((), removed)
+    assert _contents(table, keys) == before
+
+
+@given(st.dictionaries(KEYS, st.integers(0, 3), max_size=20), st.dictionaries(KEYS, st.integers(4, 7), max_size=20))
+def test_rows_that_are_put_together_stand_as_if_each_was_put_and_can_be_undone(
+    old: dict[str, int], new: dict[str, int]
+) -> None:
+    table, keys = _filled(old), [*old, *new]
+    before = _contents(table, keys)
+    raw_keys = _raw(new)
+    replaced = table._put_rows(raw_keys, [Row(_key(raw), new[_key(raw)]) for raw in raw_keys])
+    assert _contents(table, keys) == _contents(_filled(old | new), keys)
+    assert replaced[0] == _raw(set(old) & set(new))
+    table._undo_put_rows(raw_keys, replaced)
+    assert _contents(table, keys) == before

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consulpy.errors import RPCError
+from consulpy.state import registration
 from consulpy.state.commands import (
     Autopilot,
     Barrier,
@@ -142,3 +143,36 @@ def test_whoever_sees_another_answer_was_woken_and_sees_a_higher_index(commands:
                 assert now == store.index
             assert bool(woken) == (now != index)
     assert len(store.watchers) == 0
+
+
+@given(st.lists(REGISTRATIONS.map(Register), max_size=15), st.sampled_from(["a", "b"]))
+@settings(max_examples=cases(80), deadline=None)
+def test_a_removed_node_leaves_what_the_removal_of_each_of_its_services_and_checks_leaves(
+    commands: list[Any], node: str
+) -> None:
+    """All of them are removed at once, as there may be thousands."""
+    together, one_by_one = run(commands), run(commands)
+    together.deregister(node)
+    store = one_by_one.store
+    services = [row.service.id.lower() for row in store.catalog.services_table.by("node", node)]
+    checks = [check.check_id.lower() for check in store.catalog.checks_table.by("node", node)]
+    with store.change(store.index + 1) as change:
+        for service_id in services:
+            registration.remove_service(change, node, service_id)
+        for check_id in checks:
+            registration.remove_check(change, node, check_id)
+        registration.remove_node(change, node)
+    for look in READS:
+        assert look(together.store, WatchSet()) == look(store, WatchSet())
+
+
+@given(st.lists(REGISTRATIONS.map(Register), max_size=10), st.sampled_from(["a", "b"]))
+@settings(max_examples=cases(40), deadline=None)
+def test_a_removed_node_whose_change_fails_is_there_again(commands: list[Any], node: str) -> None:
+    world = run(commands)
+    before, seen = world.records(), [look(world.store, WatchSet()) for look in READS]
+    with contextlib.suppress(RPCError), world.store.change(world.store.index + 1) as change:
+        registration.remove_node(change, node)
+        raise RPCError("the next operation failed")
+    assert world.records() == before
+    assert [look(world.store, WatchSet()) for look in READS] == seen
