@@ -193,7 +193,9 @@ def _unexpected(text: str, position: int, line: int) -> HclSyntaxError:
 
 def _number(text: str, line: int, column: int) -> int | float:
     try:
-        if re.fullmatch(r"-?\d+", text):
+        if re.fullmatch(r"-?0\d+", text):
+            found = int(text, 8)
+        elif re.fullmatch(r"-?\d+", text):
             found = parse_int(text)
         elif "x" in text.lower():
             found = int(text, 16)

@@ -306,7 +306,14 @@ _SERVICE: Final[dict[str, Read]] = {
 
 
 def _sidecar(value: Any, place: Place) -> dict[str, Any]:
-    return _SIDECAR(value, place)
+    return _check_last(_SIDECAR(value, place))
+
+
+def _check_last(found: dict[str, Any]) -> dict[str, Any]:
+    """`check` behind `checks`: in files Consul counts them so for the ids of unnamed ones (`service:web:3`)."""
+    if "Check" in found and found.get("Checks"):
+        found["Checks"].append(found.pop("Check"))
+    return found
 
 
 _CONNECT: Final = Fields("connect block", {"native": switch, "sidecar_service": _sidecar}, struct="ServiceConnect")
@@ -316,7 +323,7 @@ SERVICE: Final = Fields("service", {**_SERVICE, "connect": _CONNECT}, _fault_of_
 
 def service(value: Any, place: Place) -> Definition:
     """A service definition in the API's form. Raises `ConfigError` with file and line."""
-    return Definition(SERVICE(value, place), place)
+    return Definition(_check_last(SERVICE(value, place)), place)
 
 
 def check(value: Any, place: Place) -> Definition:

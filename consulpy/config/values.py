@@ -98,10 +98,10 @@ class Reading:
             place = Place(self.source.origin, tree.line_of(name), ".".join(here))
             if ("." in name and path not in unsupported_keys.IGNORED) or not _is_known(path):
                 self._unknown(path, place)
-            if value is None:
-                continue
             if name.lower() in _SINGLE or not _is_list(path):
                 value = _only_one(value, place)
+            if value is None:
+                continue
             if path in unsupported_keys.REFUSED and path in KEYS:
                 self._refuse(path, value, place)
             if path in KEYS:

@@ -63,12 +63,22 @@ def test_names_know_their_lines() -> None:
         ("\n\n/* x", 3, "has no end"),
         ('a = "\\q"', 1, "escape"),
         ("a {} }", 1, "a name"),
+        ("a = 08", 1, "08 is no number"),
     ],
 )
 def test_a_mistake_has_its_line(text: str, line: int, why: str) -> None:
     with pytest.raises(HclSyntaxError, match=why) as caught:
         parse(text)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("010", 8), ("-010", -8), ("0777", 511), ("00", 0), ("0x1F", 31), ("01.5", 1.5), ("09.5", 9.5), ("07e1", 70.0)],
+)
+def test_a_whole_number_that_begins_with_0_is_octal(text: str, value: float) -> None:
+    """As seen with a real agent."""
+    assert parse(f"a = {text}") == {"a": value}
 
 
 def test_nesting_has_a_bound() -> None:

@@ -79,6 +79,21 @@ def test_json_has_the_same_schema() -> None:
             assert found["Proxy"] == {"Upstreams": [{"DestinationName": "db"}]}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'check { ttl = "1s" } checks { ttl = "2s" } checks { ttl = "3s" }',
+        'connect { sidecar_service { checks = [{ ttl = "2s" }, { ttl = "3s" }] check { ttl = "1s" } } }',
+    ],
+)
+def test_the_single_check_of_a_file_is_the_last(text: str) -> None:
+    """So a real agent numbers those without an id (`service:shop:3` is the single one); over HTTP it is the first."""
+    [found] = services(f'service {{ name = "shop" {text} }}')
+    found = found.get("Connect", {}).get("SidecarService", found)
+    assert [check["TTL"] for check in found["Checks"]] == ["2s", "3s", "1s"]
+    assert "Check" not in found
+
+
 def test_single_services_come_last_as_in_consul() -> None:
     assert [one["Name"] for one in services('service { name = "a" }\nservices { name = "b" }')] == ["b", "a"]
 
@@ -183,6 +198,7 @@ check { id = "c" service_id = "a-sidecar-proxy" ttl = "1s" }"""
         ("a.json", b""),
         ("a.hcl", b""),
         ("a.json", b"null"),
+        ("a.json", b'{"service": [null], "check": [null]}'),
         ("a.hcl", b'{"datacenter": "dc1",}'),
         ("a.hcl", b'\n {"services": [{"name": "a", "tags": [null]}], "service": null}'),
         ("a.json", b'\xef\xbb\xbf{"node_name": "a\\ud800b"}'),
