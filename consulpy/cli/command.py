@@ -130,9 +130,11 @@ class Invocation:
     @cached_property
     def client(self) -> "Client":
         """The agent that flags and environment point to. Raises `ConfigError`."""
+        from consulpy.cli.silence import SilenceWatch
         from consulpy.client import Client, ClientSettings
 
-        return Client(ClientSettings.of(self.values, os.environ), self.progress.waiting)
+        settings = ClientSettings.of(self.values, os.environ)
+        return Client(settings, self.progress.waiting, SilenceWatch(settings, self.err))
 
     def no_arguments(self, text: str = "") -> None:
         """Raises `UsageError` if there are arguments; `text`: the command's own words for it."""

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from consulpy.client.connection import Answer, AnswerError, ClientError, Connection, Waiting, answer_of
+from consulpy.client.connection import Answer, AnswerError, ClientError, Connection, Waiting, Watch, answer_of
 from consulpy.client.settings import ClientSettings
 from consulpy.codec.printable import printable
 from consulpy.codec.strict_json import parse
@@ -20,11 +20,11 @@ _SNAPSHOT_TIMEOUT_S: Final = 600.0
 class Client:
     """Client of one agent. Every method raises `NoAgent`, `AnswerError` or `ClientError`.
 
-    `waiting()`: a context that is entered while a response is awaited.
+    `waiting()`: a context that is entered while a response is awaited; `watch`: while its head is.
     """
 
-    def __init__(self, settings: ClientSettings, waiting: Waiting = nullcontext) -> None:
-        self._connection = Connection(settings, waiting)
+    def __init__(self, settings: ClientSettings, waiting: Waiting = nullcontext, watch: Watch = nullcontext) -> None:
+        self._connection = Connection(settings, waiting, watch)
         self.settings = settings
 
     # -- the agent -------------------------------------------------------------------------------------------------

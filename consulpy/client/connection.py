@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -15,6 +16,8 @@ from consulpy.errors import ConsulpyError
 
 #: Context entered while a request is under way.
 Waiting = Callable[[], AbstractContextManager[object]]
+#: Context entered while a response is awaited. It gets a function that ends this by an error, and may raise `NoAgent`.
+Watch = Callable[[Callable[[], None]], AbstractContextManager[object]]
 #: Most bytes of a response that are read.
 LARGEST_BYTES: Final = 512 * 1024 * 1024
 #: Go's texts of errors; others are the system's texts in lower case.
@@ -75,11 +78,15 @@ class Answer:
 
 
 class Connection:
-    """Makes requests, each over a connection of its own. `waiting()`: entered while the agent's response is awaited."""
+    """Makes requests, each over a connection of its own.
 
-    def __init__(self, settings: ClientSettings, waiting: Waiting = nullcontext) -> None:
+    `waiting()`: entered while the agent's response is awaited; `watch`: while its head is.
+    """
+
+    def __init__(self, settings: ClientSettings, waiting: Waiting = nullcontext, watch: Watch = nullcontext) -> None:
         self.settings = settings
         self._waiting = waiting
+        self._watch = watch
 
     def request(
         self,
@@ -115,8 +122,9 @@ class Connection:
         if settings.basic_auth:
             headers["Authorization"] = f"Basic {base64.b64encode(settings.basic_auth.encode()).decode()}"
         try:
-            connection.request(method, _target(path, params), body=body, headers=headers)
-            return connection, connection.getresponse()
+            with self._watch(partial(_shut, connection)):
+                connection.request(method, _target(path, params), body=body, headers=headers)
+                return connection, connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             opened = connection.sock is not None
             connection.close()
@@ -158,6 +166,11 @@ class Connection:
             f"No agent answers at {self.settings.address}: start one (consulpy agent -dev), or say where it listens "
             "with -http-addr or CONSUL_HTTP_ADDR."
         )
+
+
+def _shut(connection: http.client.HTTPConnection) -> None:
+    if connection.sock is not None:
+        connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _target(path: str, params: Mapping[str, Any] | None) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from consulpy.clock import Clock
+from consulpy.clock import Clock, cancel_timer
 from consulpy.diagnosis.causes import Cause, Verdict
 from consulpy.diagnosis.fingerprint import DEFAULT_PORTS, identify
 from consulpy.diagnosis.pings import PingReport, PingRound
@@ -26,6 +26,8 @@ from consulpy.serf.membership import member_of
 
 #: How long the push/pull may take, in seconds.
 EXCHANGE_S: Final = 1.6
+#: If it has brought nothing after this, and no ping either, it is looked what else listens there; in seconds.
+IDENTIFY_AFTER_S: Final = 0.3
 #: Where that brings nothing, acks of pings are waited for so long from then on, in seconds.
 ACKS_S: Final = 0.5
 #: The usual port of the LAN pool.
@@ -53,6 +55,8 @@ class _Answer:
     result: TcpResult
     message: StreamMessage | None
     error: str
+    #: What it is, where that is known not to be gossip.
+    what: str = ""
 
 
 class TargetDiagnosis:
@@ -71,9 +75,9 @@ class TargetDiagnosis:
         """The verdict about a join to `at`."""
         pings = PingRound(self._observer, self._clock, "", at, helpers=False, tcp=False)
         rounds = pings.run()
-        answer = await self._state_of(at)
+        answer = await self._state_of(at, pings)
         if not isinstance(answer.message, PushPull):
-            self._clock.callLater(ACKS_S, pings.stop)  # whether it answers at all is enough
+            self._clock.callLater(0 if answer.what else ACKS_S, pings.stop)  # whether it answers at all is enough
         report = await rounds
         evidence = [
             f"push/pull with {_shown(at)}: {answer.error or answer.result.value}",
@@ -87,17 +91,31 @@ class TargetDiagnosis:
         verdict.evidence = [] if verdict.cause is Cause.HEALTHY else [*verdict.evidence, *evidence]
         return verdict
 
-    def _state_of(self, at: Address) -> "Deferred[_Answer]":
-        """The target's member list, by a push/pull that sends no member of ours."""
+    def _state_of(self, at: Address, pings: PingRound) -> "Deferred[_Answer]":
+        """The target's member list, by a push/pull that sends no member of ours; or what it is instead of gossip."""
         found: Deferred[_Answer] = Deferred()
 
         def done(message: StreamMessage | None, error: Exception | None) -> None:
+            cancel_timer(look)
             result = tcp_result(error)
             if isinstance(message, Err):
                 result = wire_result(WireError(message.error))
             text = message.error if isinstance(message, Err) else str(error or "")
-            found.callback(_Answer(result, message, text))
+            answered(_Answer(result, message, text))
 
+        def identified(what: str) -> None:
+            if what:
+                answered(_Answer(TcpResult.SILENT, None, "", what))
+
+        def answered(answer: _Answer) -> None:
+            if not found.called:
+                found.callback(answer)
+
+        def look_closer() -> None:
+            if not pings.report.acked and not found.called:
+                identify(self._observer.exchange_raw, at).addCallback(identified)
+
+        look = self._clock.callLater(IDENTIFY_AFTER_S, look_closer)
         self._observer.request(at, stream.push_pull(False, b"", 0, b""), EXCHANGE_S, done)
         return found
 
@@ -105,6 +123,8 @@ class TargetDiagnosis:
 
     async def _without_state(self, at: Address, answer: _Answer, report: PingReport) -> Verdict:
         where, result = _shown(at), answer.result
+        if answer.what:
+            return await self._no_gossip(at, answer)
         by_key = self._by_key(where, result)
         if by_key is not None:
             return by_key
@@ -169,7 +189,7 @@ class TargetDiagnosis:
     async def _no_gossip(self, at: Address, answer: _Answer) -> Verdict:
         """TCP opens and speaks no gossip: say what it is."""
         where = _shown(at)
-        what = await identify(self._observer.exchange_raw, at)
+        what = answer.what or await identify(self._observer.exchange_raw, at)
         fix = f"join the gossip port of that agent instead: {_shown((at[0], GOSSIP_PORT))}"
         if at[1] == GOSSIP_PORT:
             fix = f"look which program holds {where} (ss -lnp), and join the port where the agent gossips (serf_lan)"

@@ -54,6 +54,8 @@ class FaultyNetwork(Network):
         self.frozen: set[str] = set()
         #: Addresses where a program sends back by TCP what it gets.
         self.echoes: set[str] = set()
+        #: Addresses where a program answers by TCP if a request begins so, and else is silent.
+        self.speaks: dict[str, dict[bytes, bytes]] = {}
         #: Addresses behind a translation: what they send comes from another one.
         self.translated: dict[str, str] = {}
 
@@ -100,6 +102,10 @@ class FaultyHost(Host):
         if destination[0] in network.echoes:
             reader.feed(request)
             network.clock.callLater(0.001, done, None)
+        elif destination[0] in network.speaks:
+            answer = next((said for begin, said in network.speaks[destination[0]].items() if request[:4] == begin), b"")
+            reader.feed(answer)
+            network.clock.callLater(0.001 if answer else timeout_s, done, None)
         elif result in (TcpResult.NOT_OPENED, TcpResult.SILENT):
             network.clock.callLater(timeout_s, done, ExchangeTimeout("i/o timeout", result))
         elif result is not None:
@@ -179,8 +185,10 @@ class Pool:
         diagnosis = MemberDiagnosis(self.serfs[asked], self.clock, lambda at_s: f"{at_s:.1f}")
         return self._result(diagnosis.explain(name))
 
-    def target(self, address: str, asked: str = "a", with_agent: bool = True) -> Verdict:
-        """The verdict of an agent about a join."""
+    def target(
+        self, address: str, asked: str = "a", with_agent: bool = True, ended: list[float] | None = None
+    ) -> Verdict:
+        """The verdict of an agent about a join; its time is added to `ended`."""
         serf = self.serfs[asked]
         living = [member for member in serf.members.values() if member.status is Status.ALIVE]
         own = LocalSide(asked, "dc1", dict(serf.members), [each.name for each in living if "bootstrap" in each.tags])
@@ -189,11 +197,12 @@ class Pool:
         observer = Memberlist.observer(serf.memberlist.config, self.clock, Random(self._seed), host)
         host.attach(observer)
         diagnosis = TargetDiagnosis(observer, self.clock, own, serf.memberlist if with_agent else None)
-        return self._result(diagnosis.explain((address, port)))
+        return self._result(diagnosis.explain((address, port)), ended)
 
-    def _result(self, asking: Any) -> Verdict:
+    def _result(self, asking: Any, ended: list[float] | None = None) -> Verdict:
         found: list[Any] = []
-        Deferred.fromCoroutine(asking).addBoth(found.append)
+        times = [] if ended is None else ended
+        Deferred.fromCoroutine(asking).addBoth(found.append).addBoth(lambda _: times.append(self.clock.seconds()))
         self.run(3.8)
         assert found, "there is no verdict within 3.8 seconds"
         if not isinstance(found[0], Verdict):

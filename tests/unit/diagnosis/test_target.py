@@ -170,3 +170,25 @@ def test_without_an_agent_only_what_the_target_shows_is_judged() -> None:
     verdict = pool.target(X, with_agent=False)
     assert verdict.cause is Cause.UNKNOWN
     assert "encrypts" in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("begin", "answer", "what"),
+    [
+        (b"GET ", b"HTTP/1.1 200 OK\r\n\r\n", "HTTP"),
+        (b"\4\0\2\0", b"\0\2\0\2\0\0\0\0\0\0\0\7", "RPC"),
+        (b"\0\x11CP", b"\0\x14CP\x81\x80" + bytes(14), "DNS"),
+    ],
+)
+def test_what_speaks_another_protocol_is_known_within_half_a_second(begin: bytes, answer: bytes, what: str) -> None:
+    """It is silent to a push/pull, as Consul's DNS and HTTP ports are for seconds."""
+    pool = Pool()
+    pool.network.speaks[X] = {begin: answer}
+    began_s = pool.clock.seconds()
+    ended_s: list[float] = []
+
+    verdict = pool.target(X, ended=ended_s)
+
+    assert verdict.cause is Cause.NOT_GOSSIP
+    assert what in verdict.text
+    assert ended_s[0] - began_s < 0.5
