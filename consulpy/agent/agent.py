@@ -30,6 +30,7 @@ from consulpy.agent.process import logs
 from consulpy.agent.process.data_dir import DataDirectoryLock
 from consulpy.agent.process.descriptors import connection_table
 from consulpy.agent.process.disk_thread import disk_thread
+from consulpy.checks.agenttls import AgentTls
 from consulpy.config.reload import compare
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.tls import tls_settings
@@ -372,13 +373,13 @@ class Agent(AgentParts):
             self.state_changed("reloaded")
 
     async def _reload(self) -> None:
-        def read() -> tuple[RuntimeConfig, Callable[[], None]]:  # in a thread: files may be slow
+        def read() -> tuple[RuntimeConfig, Callable[[], None], AgentTls | None]:  # in a thread: files may be slow
             # without a data directory each reading would generate another node id
             fresh = dataclasses.replace(self._read_config(), node_id=self.config.node_id)
-            return fresh, self._tls.prepare(tls_settings(fresh))
+            return fresh, self._tls.prepare(tls_settings(fresh)), settings.check_tls(fresh)
 
         try:
-            fresh, secure = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), read)
+            fresh, secure, of_checks = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), read)
             watch = self._prepare_watches(fresh)  # validated before anything changes
             await reconfigure(self.local, map(dict, fresh.services), map(dict, fresh.checks))
         except ConfigError as error:
@@ -387,6 +388,7 @@ class Agent(AgentParts):
             watch()
         changes = compare(self.config, fresh)
         secure()
+        self._parts.runner.tls = of_checks
         if self._role.timeout is not None:
             self._role.timeout.timeout_s = fresh.limits.rpc_client_timeout_s
         if isinstance(self.own_caller, ClientCaller):

@@ -4,8 +4,6 @@ A name server that hangs may delay checks of other *names*, never checks of addr
 thread at a time, and these threads serve nothing else.
 """
 
-import errno
-import os
 import re
 import socket
 from ipaddress import ip_address
@@ -13,13 +11,13 @@ from threading import Thread
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError, ConnectionRefusedError, TimeoutError  # noqa: A004 - Twisted's
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
 from consulpy.checks.result import CheckFailed
 from consulpy.checks.url import ascii_host
+from consulpy.tls.connecting import connect_reason, tcp_endpoint
 
 #: Concurrent look-ups; above it a look-up fails.
 LOOKUPS_MAX: Final = 16
@@ -168,7 +166,7 @@ def _addresses_of(host: str) -> list[str]:
 
 def _port_of(name: str) -> int:
     try:
-        return socket.getservbyname(name, "tcp")
+        return socket.getservbyname(name.lower(), "tcp")
     except (OSError, UnicodeError, ValueError):
         raise DialError(f"dial tcp: address tcp/{name}: unknown port") from None
 
@@ -201,14 +199,13 @@ class DialEndpoint:
         raise first or DialError(f"dial tcp: lookup {self._host}: no such host")
 
     async def _connect_to(self, address: str, port: int, factory: IProtocolFactory, timeout_s: float) -> IProtocol:
-        kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
         shown = f"[{address}]" if ":" in address else address if self._host else ""
         try:
-            protocol: IProtocol = await kind(self._reactor, address, port, timeout=timeout_s).connect(factory)
+            protocol: IProtocol = await tcp_endpoint(self._reactor, address, port, timeout_s).connect(factory)
         except CancelledError:
             raise
         except (ConnectError, OSError) as error:
-            raise DialError(f"dial tcp {shown}:{port}: {dial_reason(error)}") from None
+            raise DialError(f"dial tcp {shown}:{port}: {connect_reason(error)}") from None
         return protocol
 
 
@@ -227,15 +224,3 @@ def abort(protocol: Any) -> None:
     """Reset the connection."""
     if protocol.transport is not None:
         protocol.transport.abortConnection()
-
-
-def dial_reason(error: BaseException) -> str:
-    """The cause of a failed connection, as Go prints it."""
-    if isinstance(error, ConnectionRefusedError):
-        return "connect: connection refused"
-    if isinstance(error, TimeoutError):
-        return "i/o timeout"
-    number = getattr(error, "osError", None) or getattr(error, "errno", None)
-    if isinstance(number, int) and number in errno.errorcode:
-        return f"connect: {os.strerror(number).lower()}"
-    return f"connect: {error}"

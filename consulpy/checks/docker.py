@@ -20,13 +20,14 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-from consulpy.checks.dial import Dialer, DialError, abort, dial_reason, silence, split_host_port
+from consulpy.checks.dial import Dialer, DialError, abort, silence, split_host_port
 from consulpy.checks.failure import reason
 from consulpy.checks.http_body import BodyTail
 from consulpy.checks.result import CheckFailed, Result, Tail, seconds_text
 from consulpy.codec.strict_json import parse
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
+from consulpy.tls.connecting import connect_reason
 
 #: Bytes read of a response of Docker's API (not of the program's output).
 _RESPONSE_MAX_BYTES: Final = 1 << 20
@@ -118,7 +119,7 @@ class DockerProbe:
         except DialError as error:
             raise CheckFailed(f"{what}: {shown}: {error}") from None
         except ConnectError as error:
-            raise CheckFailed(f"{what}: {shown}: dial unix {address}: {dial_reason(error)}") from None
+            raise CheckFailed(f"{what}: {shown}: dial unix {address}: {connect_reason(error)}") from None
         except Exception as error:
             raise CheckFailed(f"{what}: {shown}: {reason(error)}") from None
         if response.code != wanted:

@@ -6,7 +6,8 @@ from twisted.internet.error import ConnectionLost
 
 from consulpy.checks.result import CheckFailed
 
-NOT_TLS: Final = "tls: first record does not look like a TLS handshake"
+HTTP_NOT_TLS: Final = "http: server gave HTTP response to HTTPS client"
+_NOT_TLS: Final = "tls: first record does not look like a TLS handshake"
 _NOT_TLS_SIGNS: Final = ("wrong version number", "packet length", "http request", "record layer failure")
 #: Part of OpenSSL's message -> Go's message.
 _CERTIFICATES: Final = {
@@ -30,10 +31,10 @@ def reason(error: BaseException | None) -> str:
     return "EOF"
 
 
-def tls_reason(message: str, host: str) -> str:
-    """The cause of a failed handshake with `host`, from OpenSSL's `message` in lower case."""
+def tls_reason(message: str, host: str, first: bytes = b"") -> str:
+    """The cause of a failed handshake with `host`, from OpenSSL's `message` in lower case. `first`: its first bytes."""
     if any(sign in message for sign in _NOT_TLS_SIGNS):
-        return NOT_TLS
+        return HTTP_NOT_TLS if first.startswith(b"HTTP/") else _NOT_TLS
     if " alert " in message:
         return "remote error: tls: " + message.rpartition(" alert ")[2]
     if "mismatch" in message:

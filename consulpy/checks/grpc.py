@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from consulpy.checks.agenttls import AgentTls
+from consulpy.checks.agenttls import OwnTls, no_tls
 from consulpy.checks.dial import Dialer, DialError, finish, split_host_port
 from consulpy.checks.failure import reason as reason_of
 from consulpy.checks.result import CheckFailed, Result
@@ -60,7 +60,7 @@ _RESPONSE_MAX_BYTES: Final = 65536
 class GrpcProbe:
     """Calls `Check` of the server at `kind.grpc`."""
 
-    def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None) -> None:
+    def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float, own: OwnTls = no_tls) -> None:
         self._own = own
         if not HAVE_H2:
             raise BadRequest("Invalid check: gRPC checks need h2, which is not installed: pip install h2")
@@ -89,7 +89,7 @@ class GrpcProbe:
 
                 verify = not self._kind.tls_skip_verify
                 name = self._kind.tls_server_name
-                endpoint = TlsEndpoint(endpoint, host, self._own, verify=verify, protocols=("h2",), server_name=name)
+                endpoint = TlsEndpoint(endpoint, host, self._own(), verify=verify, protocols=("h2",), server_name=name)
             call: Any = await endpoint.connect(Factory.forProtocol(HealthCall))
         except DialError as error:
             text = f'connection error: desc = "transport: Error while dialing {error}"'

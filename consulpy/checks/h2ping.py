@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from consulpy.checks.agenttls import AgentTls
+from consulpy.checks.agenttls import OwnTls, no_tls
 from consulpy.checks.dial import Dialer, finish, split_host_port
 from consulpy.checks.failure import reason as reason_of
 from consulpy.checks.result import CheckFailed, Result
@@ -37,7 +37,7 @@ _SETTINGS: Final = b"\x04"
 class H2PingProbe:
     """Pings the server at `kind.h2ping`."""
 
-    def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None) -> None:
+    def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float, own: OwnTls = no_tls) -> None:
         if not HAVE_H2:
             raise BadRequest("Invalid check: H2PING checks need h2, which is not installed: pip install h2")
         self._dialer = dialer
@@ -63,7 +63,7 @@ class H2PingProbe:
             from consulpy.checks.tls import TlsEndpoint
 
             verify, name = not self._kind.tls_skip_verify, self._kind.tls_server_name
-            endpoint = TlsEndpoint(endpoint, host, self._own, verify=verify, protocols=("h2",), server_name=name)
+            endpoint = TlsEndpoint(endpoint, host, self._own(), verify=verify, protocols=("h2",), server_name=name)
         try:
             ping: Any = await endpoint.connect(Factory.forProtocol(Ping))
         except CheckFailed as error:

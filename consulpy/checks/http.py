@@ -8,9 +8,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
-from consulpy.checks.agenttls import AgentTls
+from consulpy.checks.agenttls import OwnTls, no_tls
 from consulpy.checks.dial import Dialer
-from consulpy.checks.failure import NOT_TLS, reason
+from consulpy.checks.failure import reason
 from consulpy.checks.http_body import BodyTail
 from consulpy.checks.http_exchange import HttpExchange
 from consulpy.checks.http_request import HttpRequest
@@ -28,9 +28,7 @@ REQUESTS_MAX: Final = 10
 class HttpProbe:
     """Sends the request that `kind` describes."""
 
-    def __init__(
-        self, reactor: Any, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None
-    ) -> None:
+    def __init__(self, reactor: Any, dialer: Dialer, kind: CheckType, timeout_s: float, own: OwnTls = no_tls) -> None:
         self._reactor = reactor
         self._dialer = dialer
         self._own = own
@@ -70,7 +68,7 @@ class HttpProbe:
                 raise
             except Exception as error:
                 exchange.finish()
-                raise CheckFailed(f"{request.shown}: {_reason(error)}") from None
+                raise CheckFailed(f"{request.shown}: {reason(error)}") from None
             if following is None:
                 return await self._read(request, response, exchange)
             exchange.finish()
@@ -90,7 +88,7 @@ class HttpProbe:
         from consulpy.checks.tls import TlsEndpoint
 
         verify, name = not self._kind.tls_skip_verify, self._kind.tls_server_name
-        return TlsEndpoint(endpoint, host, self._own, verify=verify, server_name=name)
+        return TlsEndpoint(endpoint, host, self._own(), verify=verify, server_name=name)
 
     async def _read(self, request: HttpRequest, response: HttpResponse, exchange: HttpExchange) -> Result:
         tail = Tail(self._kind.output_max_size)
@@ -109,9 +107,3 @@ def _status(code: int) -> str:
     if 200 <= code <= 299:
         return PASSING
     return WARNING if code == 429 else CRITICAL
-
-
-def _reason(error: BaseException) -> str:
-    """The cause of a failed request, as Go prints it."""
-    text = reason(error)
-    return "http: server gave HTTP response to HTTPS client" if text == NOT_TLS else text

@@ -157,7 +157,8 @@ class Runner:
         output_max_bytes: int = OUTPUT_MAX_BYTES,
         tls: AgentTls | None = None,
     ) -> None:
-        self._tls = tls
+        #: Certificates of checks over TLS; may be replaced.
+        self.tls = tls
         self._output_max_bytes = output_max_bytes
         self._reactor = reactor
         self._clock: Clock = clock or reactor
@@ -202,11 +203,11 @@ class Runner:
             case "http":
                 from consulpy.checks.http import HttpProbe
 
-                return HttpProbe(self._reactor, self._dialer, kind, timeout_s, self._tls)
+                return HttpProbe(self._reactor, self._dialer, kind, timeout_s, lambda: self.tls)
             case "tcp":
                 from consulpy.checks.tcp import TcpProbe
 
-                return TcpProbe(self._dialer, kind, timeout_s, self._tls)
+                return TcpProbe(self._dialer, kind, timeout_s, lambda: self.tls)
             case "udp":
                 from consulpy.checks.udp import UdpProbe
 
@@ -214,7 +215,7 @@ class Runner:
             case "h2ping":
                 from consulpy.checks.h2ping import H2PingProbe
 
-                return H2PingProbe(self._dialer, kind, timeout_s, self._tls)
+                return H2PingProbe(self._dialer, kind, timeout_s, lambda: self.tls)
             case "os_service":
                 from consulpy.checks.os_service import OsServiceProbe
 
@@ -222,7 +223,7 @@ class Runner:
             case "grpc":
                 from consulpy.checks.grpc import GrpcProbe
 
-                return GrpcProbe(self._dialer, kind, timeout_s, self._tls)
+                return GrpcProbe(self._dialer, kind, timeout_s, lambda: self.tls)
             case "docker":
                 from consulpy.checks.docker import DockerProbe
 

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 
-from consulpy.checks.agenttls import AgentTls
+from consulpy.checks.agenttls import OwnTls, no_tls
 from consulpy.checks.dial import Dialer, finish, split_host_port
 from consulpy.checks.result import Result
 from consulpy.structs.check import CRITICAL, PASSING
@@ -15,7 +15,7 @@ from consulpy.structs.definition import CheckType
 class TcpProbe:
     """Connects to `kind.tcp` (host:port) and closes the connection."""
 
-    def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float, own: AgentTls | None = None) -> None:
+    def __init__(self, dialer: Dialer, kind: CheckType, timeout_s: float, own: OwnTls = no_tls) -> None:
         self._dialer = dialer
         self._target = kind.tcp
         self._kind = kind
@@ -37,7 +37,7 @@ class TcpProbe:
             from consulpy.checks.tls import TlsEndpoint
 
             verify, name = not self._kind.tls_skip_verify, self._kind.tls_server_name
-            endpoint = TlsEndpoint(endpoint, host, self._own, verify=verify, server_name=name)
+            endpoint = TlsEndpoint(endpoint, host, self._own(), verify=verify, server_name=name)
         finish(await endpoint.connect(Factory.forProtocol(Protocol)))
         return Result(PASSING, f"TCP connect {self._target}: Success")
 

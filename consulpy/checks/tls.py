@@ -19,8 +19,11 @@ from consulpy.checks.failure import tls_reason
 from consulpy.checks.result import CheckFailed
 from consulpy.checks.url import ascii_host
 from consulpy.errors import ConfigError
+from consulpy.tls.contexts import OLD_VERSIONS, OPENSSL_VERSIONS
 from consulpy.tls.transport import HandshakeFailed, TlsProtocol
 
+#: Bytes that tell which protocol a server speaks.
+_FIRST_BYTES: Final = 5
 _OWN: Final = "enable_agent_tls_for_checks: "
 
 
@@ -31,12 +34,15 @@ def context_for(own: AgentTls | None, protocols: tuple[str, ...], *, verify: boo
     Raises `ConfigError` for files that hold no certificate or key.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False  # as Go
+    # as Consul's client: the agent's settings say how old a version may be, without them all do
+    is_old = own is None or own.min_version in OLD_VERSIONS
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED if own is None else OPENSSL_VERSIONS[own.min_version]
+    if is_old or not verify:
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        # as Consul's client: without verification old versions and ciphers are accepted
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
     elif own is None or not own.authorities:
         context.load_default_certs()
     if protocols:
@@ -103,7 +109,7 @@ class TlsEndpoint:
         try:
             protocol: IProtocol = await layer.secured
         except HandshakeFailed as error:
-            raise CheckFailed(tls_reason(str(error), self._host)) from None
+            raise CheckFailed(tls_reason(str(error), self._host, layer.first)) from None
         return protocol
 
 
@@ -116,4 +122,19 @@ class _Layers(Factory):
         self._name = name
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        return TlsProtocol(self._context, self._inner.buildProtocol(addr), server_side=False, name=self._name)
+        return _CheckTls(self._context, self._inner.buildProtocol(addr), server_side=False, name=self._name)
+
+
+class _CheckTls(TlsProtocol):
+    """TLS to a server that may speak another protocol. `first`: the first bytes that it sent."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.first = b""
+        self.secured = Deferred(lambda _: self.transport.loseConnection())  # a plain end of the stream, as Go's
+
+    def dataReceived(self, data: bytes) -> None:
+        """See `TlsProtocol.dataReceived`."""
+        if len(self.first) < _FIRST_BYTES:
+            self.first += data[:_FIRST_BYTES]
+        super().dataReceived(data)

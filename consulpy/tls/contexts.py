@@ -11,14 +11,14 @@ from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import ConfigError
 from consulpy.tls.settings import TlsSettings
 
-_VERSIONS: Final = {
+OPENSSL_VERSIONS: Final = {
     "tls10": ssl.TLSVersion.TLSv1,
     "tls11": ssl.TLSVersion.TLSv1_1,
     "tls12": ssl.TLSVersion.TLSv1_2,
     "tls13": ssl.TLSVersion.TLSv1_3,
 }
 #: Versions that OpenSSL refuses at its default security level; allowed here when configured, as in Go.
-_OLD: Final = ("tls10", "tls11")
+OLD_VERSIONS: Final = ("tls10", "tls11")
 #: Consul's texts of OpenSSL's reasons.
 _REASONS: Final = {"KEY_VALUES_MISMATCH": "tls: private key does not match public key"}
 #: Names in ALPN of what is spoken on the server port, for connections that begin with TLS at once (Consul 1.8).
@@ -144,7 +144,7 @@ def _own_api(settings: TlsSettings, authorities: str, issued: IssuedCertificate 
 
 def _context(side: int, settings: TlsSettings, authorities: str, issued: IssuedCertificate | None) -> ssl.SSLContext:
     context = ssl.SSLContext(side)
-    context.minimum_version = _VERSIONS[settings.min_version]
+    context.minimum_version = OPENSSL_VERSIONS[settings.min_version]
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go: an intermediate that is trusted is enough
     _limit_ciphers(context, settings)
     if authorities.strip():
@@ -179,7 +179,7 @@ def _load_issued(context: ssl.SSLContext, issued: IssuedCertificate) -> None:
 
 def _limit_ciphers(context: ssl.SSLContext, settings: TlsSettings) -> None:
     wanted = settings.ciphers
-    if settings.min_version in _OLD:
+    if settings.min_version in OLD_VERSIONS:
         wanted = f"{wanted or 'DEFAULT'}:@SECLEVEL=0"
     if not wanted:
         return

@@ -36,6 +36,7 @@ class LocalParts:
     """The parts of the local state. `stops`: called last one first."""
 
     state: LocalState
+    runner: Runner
     events: UserEvents
     anti_entropy: AntiEntropy
     coordinates: CoordinateSender
@@ -60,7 +61,7 @@ def local_parts(
     files: Files | None = JournaledDirectory(config.data_dir) if config.data_dir else getattr(reactor, "files", None)
     disk = disk_thread("services", reactor)
     state = _state(config, reactor, rng, meta, wall_s, files, disk)
-    state.starter = Runner(
+    state.starter = runner = Runner(
         reactor,
         rng,
         Aliases(state.entries, calls, lambda: tokens.agent),
@@ -95,7 +96,7 @@ def local_parts(
         token=lambda: tokens.agent,
         default_token=tokens.of_registrations,
     )
-    return LocalParts(state, events, anti_entropy, coordinates, stops)
+    return LocalParts(state, runner, events, anti_entropy, coordinates, stops)
 
 
 def _state(

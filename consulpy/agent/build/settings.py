@@ -63,7 +63,10 @@ def check_tls(config: RuntimeConfig) -> AgentTls | None:
     """Certificates of checks over TLS; None: the system's. Raises `ConfigError`."""
     if not config.enable_agent_tls_for_checks:
         return None
-    own = AgentTls.read(config.ca_file, config.ca_path, config.cert_file, config.key_file, config.server_name)
+    # as in Consul the name in a server's certificate is never that in the check
+    name = config.server_name or config.node_name
+    files = config.ca_file, config.ca_path, config.cert_file, config.key_file
+    own = AgentTls.read(*files, server_name=name, min_version=config.tls_min_version)
     from consulpy.checks.tls import check  # a costly import
 
     check(own)

@@ -5,9 +5,8 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final, cast
 
-from twisted.internet import error as reasons
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.threads import deferToThreadPool
@@ -23,6 +22,7 @@ from consulpy.rpc.snapshots import ARCHIVE_LIMIT, reply_at_beginning, request_by
 from consulpy.rpc.spool_file import InThread, SnapshotResult, Spool, SpoolSender, SpoolWriter
 from consulpy.rpc.stream import Channel, ClientStream
 from consulpy.structs.options import QueryMeta
+from consulpy.tls.connecting import connect_reason, tcp_endpoint
 from consulpy.tls.contexts import Tls
 from consulpy.tls.transport import HandshakeFailed, TlsProtocol
 
@@ -155,7 +155,7 @@ class SnapshotProtocol(RpcConnection):
         if self.reply.called:
             self._archive.abandon()
             return
-        if self._meta is None or not (self._is_complete or reason.check(reasons.ConnectionDone)):
+        if self._meta is None or not (self._is_complete or reason.check(ConnectionDone)):
             self._fail(RPCError("failed to decode snapshot response: EOF"))
             return
         if not self._archive.size:
@@ -206,9 +206,8 @@ class Dialer:
         return cast("Deferred[SnapshotResult]", connected.addCallback(lambda protocol: protocol.reply))
 
     def _connect(self, server: ServerInfo, protocol: Callable[[], Protocol]) -> "Deferred[Any]":
-        kind = TCP6ClientEndpoint if ":" in server.address else TCP4ClientEndpoint
         bind = (self._source, 0) if self._source else None
-        endpoint = kind(self._reactor, server.address, server.port, timeout=self._timeout_s, bindAddress=bind)
+        endpoint: Any = tcp_endpoint(self._reactor, server.address, server.port, self._timeout_s, bind)
         secure = self._tls.outgoing(server.datacenter, server.use_tls) if self._tls is not None else None
         if secure is None:
             connected: Any = endpoint.connect(_factory(protocol))
@@ -228,7 +227,7 @@ class Dialer:
 
     def _failed(self, failure: Failure, server: ServerInfo) -> Failure:
         path = f"{host_port(self._source, 0)}->" if self._source else ""
-        why = _reason(failure.value)
+        why = _reason(cast("BaseException", failure.value))
         return Failure(DialFailed(f"dial tcp {path}{server.rpc_address}: {why}"))
 
 
@@ -238,15 +237,7 @@ def _factory(protocol: Callable[[], Protocol]) -> Any:
     return factory
 
 
-def _reason(error: BaseException | None) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, HandshakeFailed):
         return f"TLS handshake: {error}"
-    if isinstance(error, reasons.ConnectionRefusedError):
-        return "connect: connection refused"
-    if isinstance(error, TimeoutError | reasons.TimeoutError | reasons.TCPTimedOutError):
-        return "i/o timeout"
-    if isinstance(error, reasons.NoRouteError):
-        return "connect: no route to host"
-    if isinstance(error, reasons.ConnectError) and isinstance(error.osError, OSError):
-        return f"connect: {(error.osError.strerror or str(error.osError)).lower()}"
-    return f"connect: {error}"
+    return connect_reason(error)

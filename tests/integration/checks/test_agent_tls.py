@@ -3,9 +3,11 @@
 import datetime
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from random import Random
 
 import pytest
 import pytest_twisted
@@ -14,11 +16,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import reactor
 
+from consulpy.agent.build.settings import check_tls
 from consulpy.checks.agenttls import AgentTls
 from consulpy.checks.dial import Dialer
 from consulpy.checks.http import HttpProbe
 from consulpy.checks.result import CheckFailed
-from consulpy.checks.tls import check
+from consulpy.checks.runner import Runner
+from consulpy.checks.tls import check, context_for
+from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
 from consulpy.structs.definition import CheckType
 from tests.fakes.http_server import serving
@@ -89,7 +94,7 @@ def port(folder: Path) -> Iterator[int]:
 
 def probe(port: int, own: AgentTls | None, *, skip_verify: bool = False) -> HttpProbe:
     kind = CheckType(http=f"https://{HOST}:{port}/", interval=10**9, tls_skip_verify=skip_verify)
-    return HttpProbe(reactor, Dialer(reactor), kind, 5.0, own)
+    return HttpProbe(reactor, Dialer(reactor), kind, 5.0, lambda: own)
 
 
 @pytest.mark.parametrize("skip_verify", [False, True])
@@ -121,6 +126,50 @@ async def test_server_name_is_the_name_that_is_verified(folder: Path, port: int)
         await probe(port, AgentTls.read(*names, server_name="other.example")).run()
     result = await probe(port, AgentTls.read(*names, server_name="other.example"), skip_verify=True).run()
     assert result.status == "passing"
+
+
+@pytest_twisted.ensureDeferred
+async def test_settings_that_a_reload_changed_count_at_the_next_run(folder: Path, port: int) -> None:
+    """As certificates are renewed."""
+    names = (str(folder / "ca.pem"), "", str(folder / "agent.pem"), str(folder / "agent-key.pem"))
+    wrong = AgentTls.read(*names, server_name="other.example")
+    runner = Runner(reactor, Random(1), aliases=None, tls=wrong)  # type: ignore[arg-type]
+    probe = runner._probe(CheckType(http=f"https://{HOST}:{port}/", interval=10**9))
+    with pytest.raises(CheckFailed, match=r"x509: .*other\.example"):
+        await probe.run()
+    runner.tls = AgentTls.read(*names, server_name=HOST)
+    assert (await probe.run()).status == "passing"
+
+
+def test_the_node_name_is_the_server_name_where_none_is_configured(folder: Path) -> None:
+    """As of a real agent: the name in a server's certificate is never that in the check."""
+    config = RuntimeConfig(node_name="node7", enable_agent_tls_for_checks=True, ca_file=str(folder / "ca.pem"))
+    own = check_tls(replace(config, tls_min_version="tls13"))
+    assert own is not None
+    assert (own.server_name, own.min_version) == ("node7", "tls13")
+    configured = check_tls(replace(config, server_name="other"))
+    assert configured is not None
+    assert configured.server_name == "other"
+
+
+@pytest.mark.parametrize(
+    ("own", "oldest"),
+    [
+        (None, ssl.TLSVersion.MINIMUM_SUPPORTED),
+        (AgentTls(), ssl.TLSVersion.TLSv1_2),
+        (AgentTls(min_version="tls13"), ssl.TLSVersion.TLSv1_3),
+    ],
+)
+@pytest.mark.parametrize("verify", [False, True])
+def test_old_versions_are_spoken_unless_the_agents_settings_forbid_them(
+    own: AgentTls | None, oldest: ssl.TLSVersion, verify: bool
+) -> None:
+    assert context_for(own, (), verify=verify).minimum_version == oldest
+
+
+def test_the_common_name_of_a_certificate_names_no_server() -> None:
+    """As for Go since 1.15, with which Consul 1.8.7 was built."""
+    assert not context_for(None, (), verify=True).hostname_checks_common_name
 
 
 def test_errors_name_the_unusable_files(folder: Path) -> None:

@@ -61,7 +61,7 @@ def servers() -> Iterator[Servers]:
 
 async def outcome(target: str, own: AgentTls | None = None, **fields: Any) -> Result:
     try:
-        return await GrpcProbe(Dialer(reactor), CheckType(grpc=target, **fields), 5.0, own).run()
+        return await GrpcProbe(Dialer(reactor), CheckType(grpc=target, **fields), 5.0, lambda: own).run()
     except CheckFailed as error:
         return error.result()
 

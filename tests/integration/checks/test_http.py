@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from consulpy.checks.dial import Dialer
@@ -75,6 +76,49 @@ async def test_https_to_a_plain_server(listen: Callable[[Any], int], skip_verify
     url = f"https://{HOST}:{listen(Factory.forProtocol(PlainServer))}/"
     result = await outcome(http(url, tls_skip_verify=skip_verify))
     assert result == Result("critical", f'Get "{url}": http: server gave HTTP response to HTTPS client')
+
+
+class Banner(PlainServer):
+    """Speaks first, as servers of SSH and mail do."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_https_to_a_server_of_another_protocol(listen: Callable[[Any], int]) -> None:
+    url = f"https://{HOST}:{listen(Factory.forProtocol(Banner))}/"
+    result = await outcome(http(url))
+    assert result == Result("critical", f'Get "{url}": tls: first record does not look like a TLS handshake')
+
+
+class Silent(Protocol):
+    """Never answers; `ended` tells how the connection ended."""
+
+    ended: "Deferred[str]"
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(reason.type.__name__ if reason.type else "")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest_twisted.ensureDeferred
+async def test_a_run_that_takes_too_long_ends_without_a_reset(listen: Callable[[Any], int], scheme: str) -> None:
+    """In the midst of TLS's handshake too. A reset would be an error in the server's log."""
+    accepted: Deferred[None] = Deferred()
+
+    class Server(Silent):
+        def dataReceived(self, data: bytes) -> None:
+            if not accepted.called:
+                accepted.callback(None)
+
+    Server.ended = Deferred()
+    run = http(f"{scheme}://{HOST}:{listen(Factory.forProtocol(Server))}/").run()
+    run.addErrback(lambda _: None)
+    await accepted
+    run.cancel()
+    assert await Server.ended == "ConnectionDone"
 
 
 @pytest.mark.parametrize("url", ["127.37.0.5:8099/ok", "ftp://x/", "http://", "http://x:99999/", "http://x/ y", "::"])

@@ -47,7 +47,9 @@ class Servers:
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
     authority = create_authority(30)
-    pair = create_certificate(authority, "server", "real.example", addresses=["127.0.0.9"], days=30)
+    pair = create_certificate(
+        authority, "server", "real.example", names=["real.example"], addresses=["127.0.0.9"], days=30
+    )
     server = grpc.server(ThreadPoolExecutor(1))
     plain = server.add_insecure_port(f"{HOST}:0")
     tls = server.add_secure_port(f"{HOST}:0", grpc.ssl_server_credentials([(pair.key, pair.certificate)]))
@@ -69,7 +71,7 @@ async def outcome(probe: Any) -> Result:
 
 
 def ping(target: str, own: AgentTls | None = None, **fields: Any) -> H2PingProbe:
-    return H2PingProbe(Dialer(reactor), CheckType(h2ping=target, **fields), 5.0, own)
+    return H2PingProbe(Dialer(reactor), CheckType(h2ping=target, **fields), 5.0, lambda: own)
 
 
 @pytest_twisted.ensureDeferred
@@ -141,7 +143,7 @@ async def test_what_servers_do_with_a_ping(parts: list[bytes], status: str, said
 def openssl(tmp_path: Path) -> Iterator[tuple[str, AgentTls]]:
     """`openssl s_server`, with a certificate for real.example."""
     authority = create_authority(30)
-    pair = create_certificate(authority, "server", "real.example", days=30)
+    pair = create_certificate(authority, "server", "real.example", names=["real.example"], days=30)
     (tmp_path / "cert").write_bytes(pair.certificate)
     (tmp_path / "key").write_bytes(pair.key)
     with socket.socket() as free:
@@ -161,7 +163,9 @@ async def test_openssls_server_is_reached_over_tls(openssl: tuple[str, AgentTls]
     address, own = openssl
 
     async def tried(**fields: Any) -> Result:
-        return await outcome(TcpProbe(Dialer(reactor), CheckType(tcp=address, tcp_use_tls=True, **fields), 5.0, own))
+        return await outcome(
+            TcpProbe(Dialer(reactor), CheckType(tcp=address, tcp_use_tls=True, **fields), 5.0, lambda: own)
+        )
 
     for _ in range(100):
         found = await tried(tls_server_name="real.example")
@@ -186,7 +190,7 @@ async def test_openssls_server_is_reached_over_tls(openssl: tuple[str, AgentTls]
 async def test_tcp_over_tls_shakes_hands(servers: Servers) -> None:
     async def tried(target: str, own: AgentTls | None = None, **fields: Any) -> Result:
         kind = CheckType(tcp=target, tcp_use_tls=True, **fields)
-        return await outcome(TcpProbe(Dialer(reactor), kind, 5.0, own))
+        return await outcome(TcpProbe(Dialer(reactor), kind, 5.0, lambda: own))
 
     assert await tried(servers.tls, tls_skip_verify=True) == Result("passing", f"TCP connect {servers.tls}: Success")
     assert (await tried(servers.tls, servers.own, tls_server_name="real.example")).status == "passing"

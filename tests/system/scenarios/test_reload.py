@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from consulpy.tls.authority import create_authority, create_certificate
 from tests.peers.programs import ask, eventually, hosts
 
 OURS = "127.45.0.1"
@@ -65,3 +66,33 @@ def test_changed_files_are_read_by_themselves(tmp_path: Path) -> None:
         (folder / "web.hcl").unlink()
         (folder / "agent.hcl").write_text("auto_reload_config = true")
         eventually(lambda: "web" not in ask(f"{OURS}:8500/v1/agent/services"), "the file is gone")
+
+
+def test_checks_use_the_certificates_that_a_reload_read(tmp_path: Path) -> None:
+    """As they are renewed: no check waits for a restart."""
+    authority = create_authority(30)
+    pair = create_certificate(authority, "server", "server", names=["a"], days=30)
+    (tmp_path / "server.pem").write_bytes(pair.certificate + pair.key)
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    (tmp_path / "other.pem").write_bytes(create_authority(30).certificate)
+    port = f"{OURS}:9443"
+    settings = """enable_agent_tls_for_checks = true
+        check { id = "tls" name = "tls" http = "https://%s/" interval = "1s" }
+        ca_file = "%s"
+    """
+    file = tmp_path / "agent.hcl"
+    file.write_text(settings % (port, tmp_path / "other.pem"))
+    with hosts(tmp_path, None) as (host,):
+        host.start(
+            "web", "openssl", "s_server", "-quiet", "-www", "-accept", port, "-cert", str(tmp_path / "server.pem")
+        )
+        flags = ["--node", "a", "--bind", OURS, "--client", OURS, "--data-dir", "data", "--server"]
+        host.start("a", "consulpy", "agent", *flags, "--bootstrap-expect", "1", "--config-file", str(file))
+
+        def output() -> str:
+            return str(ask(f"{OURS}:8500/v1/agent/checks")["tls"]["Output"])
+
+        eventually(lambda: "x509: certificate signed by unknown authority" in output(), "the server is not trusted")
+        file.write_text(settings % (port, tmp_path / "ca.pem"))
+        host.output("consulpy", "reload", f"-http-addr={OURS}:8500")
+        eventually(lambda: "HTTP GET" in output() and "200 ok" in output(), "the server is trusted")
