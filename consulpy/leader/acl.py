@@ -105,11 +105,11 @@ class AclTasks:
     def _reap(self) -> None:
         """Remove expired tokens."""
         now_s = self._wall_s()
-        expired = self._store.acl.expired(now_s, local=True)
+        expired = self._store.acl.expired(now_s, local=True, most=BATCH)
         if self._replication is None:  # global ones are the primary datacenter's
-            expired = [*expired, *self._store.acl.expired(now_s, local=False)]
+            expired += self._store.acl.expired(now_s, local=False, most=BATCH - len(expired))
         if expired:
-            accessors = [token.accessor_id for token in expired[:BATCH]]
+            accessors = [token.accessor_id for token in expired]
             self._write(TokenDelete(TokenBatchDelete(accessors)))
 
     def _upgrade(self) -> None:

@@ -7,7 +7,8 @@ sections 1 and 9).
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from consulpy.errors import RPCError
@@ -39,6 +40,8 @@ BOOTSTRAP: Final = "acl-token-bootstrap"
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _Holder = TypeVar("_Holder", Token, Role)
+#: The name of a policy or role, by its id in lower case; None if there is none.
+NameOf = Callable[[str], str | None]
 
 
 class Acl:
@@ -53,7 +56,7 @@ class Acl:
             role=lambda row: [link.id for link in row.roles or ()],
             method=lambda row: (row.auth_method.lower(),) if row.auth_method else (),
             unnamed=lambda row: () if row.accessor_id else ("",),
-            expires=lambda row: ("",) if row.expiration_time is not None else (),
+            expires=lambda row: (int(unix_s(row.expiration_time)),) if row.expiration_time is not None else (),
         )
         self.policies: Table[Policy] = Table(POLICIES, name=lambda row: (row.name.lower(),))
         self.roles: Table[Role] = Table(
@@ -114,18 +117,14 @@ class Acl:
 
     def with_current_links(self, holder: _Holder) -> _Holder:
         """A token or role with its existing links under their current names."""
-        policies = _current_links(holder.policies, self.policies)
-        roles = _current_links(holder.roles, self.roles) if isinstance(holder, Token) else None
-        if isinstance(holder, Token):
-            if policies is holder.policies and roles is holder.roles:
-                return holder
-            return dataclasses.replace(holder, policies=policies, roles=roles)
-        return holder if policies is holder.policies else dataclasses.replace(holder, policies=policies)
+        return with_current_links(holder, _names_in(self.policies), _names_in(self.roles))
 
-    def expired(self, now_s: float, *, local: bool) -> list[Token]:
-        """The expired tokens; `now_s` in seconds since 1970."""
-        rows = self.tokens.by("expires", "")
-        return [row for row in rows if row.local is local and is_expired(row, now_s)]
+    def expired(self, now_s: float, *, local: bool, most: int) -> list[Token]:
+        """The first `most` expired tokens, of the earliest seconds; `now_s` in seconds since 1970."""
+        seconds = self.tokens.secondary_indexes["expires"]
+        due = sorted(second for second in seconds if isinstance(second, int) and second <= now_s)
+        rows = (row for second in due for row in seconds.get(second))
+        return list(islice((row for row in rows if row.local is local and is_expired(row, now_s)), most))
 
     # -- tokens
 
@@ -188,21 +187,21 @@ class Acl:
 
     def delete_tokens(self, change: TableChange, accessors: Iterable[str]) -> None:
         """Remove the existing tokens of these accessors. Raises `RPCError`."""
-        for accessor in accessors:
-            found = self.tokens.by("accessor", accessor.lower())
-            if found:
-                self._delete_token(change, found[0])
+        self._delete_tokens(change, [row for name in accessors for row in self.tokens.by("accessor", name.lower())])
 
     def delete_token_by_secret(self, change: TableChange, secret: str) -> None:
         """Remove a token if it exists. Raises `RPCError`."""
         found = self.tokens.get(secret)
         if found is not None:
-            self._delete_token(change, found)
+            self._delete_tokens(change, [found])
 
-    def _delete_token(self, change: TableChange, token: Token) -> None:
-        if token.accessor_id == ANONYMOUS_ACCESSOR:
+    def _delete_tokens(self, change: TableChange, tokens: Sequence[Token]) -> None:
+        keys = dict.fromkeys((token.secret_id,) for token in tokens)
+        if not keys:
+            return
+        if any(token.accessor_id == ANONYMOUS_ACCESSOR for token in tokens):
             raise RPCError("Deletion of the builtin anonymous token is not permitted")
-        change.remove(self.tokens, (token.secret_id,))
+        change.remove_rows(self.tokens, list(keys))
         change.bump(TOKENS)
 
     # -- policies and roles
@@ -285,8 +284,7 @@ class Acl:
             return
         for rule in self.binding_rules.by("method", name.lower()):
             self.delete_binding_rule(change, rule.id)
-        for token in self.tokens.by("method", name.lower()):
-            self._delete_token(change, token)
+        self._delete_tokens(change, self.tokens.by("method", name.lower()))
         _remove(change, self.auth_methods, name.lower())
 
 
@@ -334,14 +332,33 @@ def _existing(links: list[Link] | None, table: Table[Any]) -> list[Link]:
     return [link for link in links or () if table.get(link.id.lower()) is not None]
 
 
-def _current_links(links: list[Link] | None, table: Table[Any]) -> list[Link] | None:
+def with_current_links(holder: _Holder, policy_name: NameOf, role_name: NameOf) -> _Holder:
+    """A token or role with its existing links under the names that these functions give."""
+    policies = _current_links(holder.policies, policy_name)
+    roles = _current_links(holder.roles, role_name) if isinstance(holder, Token) else None
+    if isinstance(holder, Token):
+        if policies is holder.policies and roles is holder.roles:
+            return holder
+        return dataclasses.replace(holder, policies=policies, roles=roles)
+    return holder if policies is holder.policies else dataclasses.replace(holder, policies=policies)
+
+
+def _names_in(table: Table[Any]) -> NameOf:
+    def name_of(row_id: str) -> str | None:
+        row = table.get(row_id)
+        return row.name if row is not None else None
+
+    return name_of
+
+
+def _current_links(links: list[Link] | None, name_of: NameOf) -> list[Link] | None:
     """The links to existing rows, with current names; the same list if nothing changed."""
     if not links:
         return links
-    rows = [(link, table.get(link.id.lower())) for link in links]
-    if all(row is not None and row.name == link.name for link, row in rows):
+    names = [(link, name_of(link.id.lower())) for link in links]
+    if all(name == link.name for link, name in names):
         return links
-    return [Link(link.id, row.name) for link, row in rows if row is not None] or None
+    return [Link(link.id, name) for link, name in names if name is not None] or None
 
 
 def _check_identities(holder: str, row: Token | Role) -> None:

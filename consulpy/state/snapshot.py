@@ -15,7 +15,7 @@ from consulpy.codec.msgpack import pack, unpack_from
 from consulpy.codec.record import Record
 from consulpy.errors import WireError
 from consulpy.state import commands
-from consulpy.state.acl import BOOTSTRAP
+from consulpy.state.acl import BOOTSTRAP, with_current_links
 from consulpy.state.acl import tables_of as acl_tables
 from consulpy.state.acl_commands import (
     AclBootstrap,
@@ -134,10 +134,7 @@ class Snapshot:
             ca_roots=store.connect_ca.root_table.unordered(),
             ca_provider_states=store.connect_ca.provider_table.unordered(),
             ca_config=store.connect_ca.config_table.unordered(),
-            acl=[
-                (kind, [store.acl.with_current_links(row) for row in rows] if kind in _WITH_LINKS else rows)
-                for kind, rows in zip(_ACL_RECORDS, map(Table.unordered, acl_tables(store.acl)), strict=True)
-            ],
+            acl=list(zip(_ACL_RECORDS, map(Table.unordered, acl_tables(store.acl)), strict=True)),
             unused_records=store.unused_records,
             indexes=list(store.indexes.items()),
         )
@@ -161,7 +158,10 @@ class Snapshot:
             yield bytes([CoordinateBatchUpdate.TYPE & 127]) + pack([coordinate.to_wire()])
         for session in sorted(self.sessions, key=lambda session: session.id):
             yield bytes([commands.Session.TYPE]) + session.pack()
+        names = {kind: {row.id.lower(): row.name for row in rows}.get for kind, rows in self.acl if kind in _NAMED}
         for kind, rows in self.acl:
+            if kind in _WITH_LINKS:
+                rows = [with_current_links(row, names[PolicySet.TYPE], names[RoleSet.TYPE]) for row in rows]
             for packed in sorted(row.pack() for row in rows):
                 yield bytes([kind]) + packed
         for kind, entries in ((commands.KVS.TYPE, self.keys), (commands.Tombstone.TYPE, self.tombstones)):
@@ -313,8 +313,9 @@ _ACL_RECORDS: Final[dict[int, type[Record]]] = {
     BindingRuleSet.TYPE: BindingRule,
     AuthMethodSet.TYPE: AuthMethod,
 }
-#: Types whose records contain the names of linked rows.
+#: Types whose records contain the names of linked rows, and those of these rows.
 _WITH_LINKS: Final = (TokenSet.TYPE, RoleSet.TYPE)
+_NAMED: Final = (PolicySet.TYPE, RoleSet.TYPE)
 
 _RESTORE: Final[dict[int, _Restore]] = {
     Register.TYPE: _restore_registration,

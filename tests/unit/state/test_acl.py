@@ -239,9 +239,22 @@ def test_tokens_are_removed_by_accessor_but_never_the_anonymous_one(store: Store
 
 def test_expired_tokens_are_found_by_their_time(store: Store) -> None:
     apply(store, tokens(token(expiration_time=go_time(100))))
-    assert [row.secret_id for row in store.acl.expired(100, local=False)] == [S1]
-    assert not store.acl.expired(99, local=False)
-    assert not store.acl.expired(100, local=True)
+    assert [row.secret_id for row in store.acl.expired(100, local=False, most=9)] == [S1]
+    assert not store.acl.expired(99, local=False, most=9)
+    assert not store.acl.expired(100, local=True, most=9)
+
+
+def test_expired_tokens_are_found_without_a_look_at_the_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leader asks each second, with all logins of a large datacenter in the table."""
+    names = [f"{number:08d}-0000-0000-0000-000000000000" for number in range(20)]
+    times = [(1000 - number) / 10 for number in range(20)]
+    rows = [Token(secret_id=n, accessor_id=n, expiration_time=go_time(t)) for n, t in zip(names, times, strict=True)]
+    apply(store, tokens(*rows))
+    seen: list[str] = []
+    is_expired = acl.is_expired
+    monkeypatch.setattr(acl, "is_expired", lambda row, now_s: seen.append(row.secret_id) or is_expired(row, now_s))
+    assert [row.secret_id for row in store.acl.expired(98.55, local=False, most=3)] == names[15:18]
+    assert set(seen) <= set(names[10:])
 
 
 def test_a_token_that_has_a_policy_is_not_changed_as_before_there_were_any(store: Store) -> None:
