@@ -9,6 +9,7 @@ import pytest
 
 from consulpy.errors import RPCError
 from consulpy.gocompat.time import go_time
+from consulpy.state import acl
 from consulpy.state.acl import BOOTSTRAP, TOKENS, tables_of
 from consulpy.state.acl_commands import (
     ACL_COMMANDS,
