@@ -119,6 +119,9 @@ def _name_and_bootstrap(found: dict[str, Any], host: Host) -> None:
     if found.get("acl_datacenter"):
         found.setdefault("acl.enabled", True)
         found.setdefault("primary_datacenter", found["acl_datacenter"])
+    for policy in ("acl.default_policy", "acl.down_policy"):
+        if found.get(policy) == "":
+            del found[policy]  # the default, as in Consul
     found["primary_datacenter"] = found.get("primary_datacenter", "").lower() or found["datacenter"]
     if found.get("bootstrap_expect") == 1 and found.get("server") and not found.get("bootstrap"):
         # equal to -bootstrap, in Consul's gossip tags too

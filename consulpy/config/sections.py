@@ -173,9 +173,7 @@ class AclSettings:
     role_ttl_s: float = key(Kind.DURATION, 30.0, "How long a client caches a role.", wire="role_ttl")
     enable_key_list_policy: bool = key(Kind.SWITCH, False, "Whether listing keys is a right of its own.")
     enable_token_persistence: bool = key(Kind.SWITCH, False, "Store tokens that were set over HTTP.")
-    enable_token_replication: bool = key(
-        Kind.SWITCH, False, "Copy tokens from the primary datacenter.", support=Support.IGNORED
-    )
+    enable_token_replication: bool = key(Kind.SWITCH, False, "Copy tokens from the primary datacenter.")
     tokens: AclTokens = section(AclTokens)
 
 

@@ -127,11 +127,6 @@ def _check_acl(config: RuntimeConfig) -> None:
     policies = ("allow", "deny", "extend-cache", "async-cache")
     if acl.down_policy not in policies:
         raise ConfigError(f"acl.down_policy: expected one of {', '.join(policies)}, not {acl.down_policy!r}")
-    tokens = acl.tokens
-    if tokens.agent_master and tokens.agent_master in (tokens.default, tokens.agent):
-        raise ConfigError(
-            "acl.tokens.agent_master: expected another token than default and agent: it has no rights on servers"
-        )
 
 
 def _check_servers(config: RuntimeConfig) -> None:
@@ -414,6 +409,7 @@ _CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
     _check_data,
     _check_identity,
     _check_meta,
+    _check_acl,
     _check_servers,
     _check_addresses,
     _check_sockets,

@@ -296,11 +296,24 @@ def test_an_empty_address_of_a_listener_is_that_of_all_and_an_empty_address_of_a
         ("auto_config { authorization { foo = 1 } }", "invalid config key auto_config.authorization.foo"),
         ('node_name = "a"\nNODE_NAME = "b"', "-hcl 1:2: invalid config key NODE_NAME: the block has node_name already"),
         ('{"services": [{"name": "a", "Name": "b"}]}', r"services\[0\].Name: the block has name already"),
+        ('acl { default_policy = "denny" }', "-hcl 1:1: acl.default_policy: expected allow or deny, not 'denny'"),
+        ('acl { default_policy = "Deny" }', "expected allow or deny, not 'Deny'"),
+        ('acl_default_policy = "x"', "expected allow or deny, not 'x'"),
+        ('acl { down_policy = "foo" }', "acl.down_policy: expected one of allow, deny, extend-cache, async-cache"),
     ],
 )
 def test_what_consul_refuses_is_refused(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         hcl(text)
+
+
+def test_an_empty_policy_is_the_default_one() -> None:
+    acl = hcl('acl { enabled = true default_policy = "" down_policy = "" }').acl
+    assert (acl.default_policy, acl.down_policy) == ("allow", "extend-cache")
+
+
+def test_settings_of_access_control_that_act_are_not_warned_of() -> None:
+    assert hcl("acl { enabled = true enable_token_replication = true }").warnings == ()
 
 
 def test_a_block_is_a_list_of_one_in_hcl_only(tmp_path: Path) -> None:
