@@ -104,7 +104,7 @@ def kubernetes_config(given: dict[str, Any] | None) -> KubernetesConfig:
     if not config.CACert:
         raise BadConfig("Config.CACert is required")
     try:
-        x509.load_pem_x509_certificate(config.CACert.encode())
+        x509.load_pem_x509_certificate(config.CACert.encode("utf-8", "surrogateescape"))
     except ValueError:
         raise BadConfig(
             "error parsing kubernetes ca cert: data does not contain any valid RSA or ECDSA certificates"
@@ -129,7 +129,7 @@ def is_jwt(text: str) -> bool:
 
 def _public_key(at: int, text: str) -> PublicKey:
     """A key in PEM form, or that of a certificate."""
-    data = text.encode()
+    data = text.encode("utf-8", "surrogateescape")
     try:
         key: Any = load_pem_public_key(data)
     except ValueError:

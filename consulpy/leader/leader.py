@@ -23,7 +23,12 @@ from consulpy.state.config_entry import UPSERT
 from consulpy.state.log import Log
 from consulpy.structs.config_entry import Entry
 from consulpy.structs.config_entry_requests import EntryRequest
-from consulpy.structs.operator import AutopilotConfig, AutopilotSetRequest, FederationStateRequest
+from consulpy.structs.operator import (
+    FEDERATION_UPSERT,
+    AutopilotConfig,
+    AutopilotSetRequest,
+    FederationStateRequest,
+)
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.requests import CoordinateUpdateRequest
 
@@ -240,7 +245,7 @@ class Leader:
             steps += rules.reconcile(store, self._who, own)
         if store.operator.federation_table.get(datacenter) is None:
             state = State(datacenter=datacenter, updated_at=go_time(self._wall_s()))
-            steps.append(FederationState(FederationStateRequest(datacenter=datacenter, state=state)))
+            steps.append(FederationState(FederationStateRequest(datacenter, FEDERATION_UPSERT, state)))
         return steps
 
     def _first_written(self, result: Any) -> None:

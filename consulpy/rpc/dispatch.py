@@ -28,6 +28,10 @@ _log = Logger()
 _ENTRY_DELETE, _ENTRY_DELETE_CAS = "ConfigEntry.Delete", "ConfigEntry.DeleteCas"
 _ENTRY_APPLY, _ENTRY_APPLY_NEWER = "ConfigEntry.Apply", "ConfigEntry.ApplyNewer"
 _EXACT: Final = b"Exact"
+#: Methods of ACL.* that are served without access control: clients learn by them what there is.
+_WITHOUT_ACL: Final = frozenset({"ACL.GetPolicy", "ACL.ReplicationStatus"})
+#: Those that are forwarded before they are refused.
+_LEGACY_ACL: Final = frozenset({"ACL.Apply", "ACL.Get", "ACL.List"})
 _QUERY_APPLY: Final = "PreparedQuery.Apply"
 
 
@@ -57,6 +61,8 @@ def serve(server: Server, name: str, body: Any, source: str = "") -> "Deferred[A
         if isinstance(request, IntentionQuery) and isinstance(body, dict) and body.get(_EXACT) is not None:
             request.check = IntentionCheck.from_wire(body[_EXACT])  # newer agents name an intention of Intention.Get so
         check_values(request)
+        if name.startswith("ACL.") and not server.guard.is_on:
+            _refuse_acl(server, name, request)
     except RPCError as error:
         return fail(error)
     except WireError as error:
@@ -69,6 +75,13 @@ def serve(server: Server, name: str, body: Any, source: str = "") -> "Deferred[A
     if isinstance(request, EntryRequest) and name == _ENTRY_APPLY and any(newer_paths(request.entry)):
         method = method_named(_ENTRY_APPLY_NEWER)  # the leader may be one who would drop them
     return server.handle(method, request).addErrback(_as_rpc_error, name)
+
+
+def _refuse_acl(server: Server, name: str, request: Any) -> None:
+    """Refuse tokens and rules where they are off: they would be in force once they are on. Raises `RPCError`."""
+    is_forwarded = name in _LEGACY_ACL and request.datacenter != server.datacenter
+    if name not in _WITHOUT_ACL and not is_forwarded:
+        raise RPCError("ACL support disabled")
 
 
 def serve_without_certificate(server: Server, name: str, body: Any) -> "Deferred[Any]":

@@ -45,7 +45,7 @@ from consulpy.structs.intention import Intention
 from consulpy.structs.kv import DirEntry
 from consulpy.structs.newer_selectors import foreign_selector
 from consulpy.structs.node import Node
-from consulpy.structs.operator import AutopilotConfig, FederationStateRequest
+from consulpy.structs.operator import FEDERATION_UPSERT, AutopilotConfig, FederationStateRequest
 from consulpy.structs.operator import FederationState as State
 from consulpy.structs.prepared_query import PreparedQuery
 from consulpy.structs.requests import RegisterRequest
@@ -183,7 +183,7 @@ class Snapshot:
         for config_entry in sorted(self.config_entries, key=lambda entry: (entry.kind, entry.name)):
             yield bytes([commands.ConfigEntry.TYPE]) + EntryRequest(op=UPSERT, entry=config_entry).pack()
         for state in sorted(self.federation_states, key=lambda state: state.datacenter):
-            yield bytes([FederationState.TYPE]) + FederationStateRequest(state=state).pack()
+            yield bytes([FederationState.TYPE]) + FederationStateRequest(op=FEDERATION_UPSERT, state=state).pack()
         yield from self.unused_records
         for key, value in sorted((_encode_key(key), value) for key, value in self.indexes):
             yield bytes([INDEX]) + IndexEntry(key, value).pack()

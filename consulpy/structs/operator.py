@@ -58,7 +58,7 @@ class FederationStateRequest(Record):
     """FederationState.Apply and its log entry."""
 
     datacenter: str = ""
-    op: str = FEDERATION_UPSERT
+    op: str = ""
     state: FederationState | None = None
     token: str = ""
 

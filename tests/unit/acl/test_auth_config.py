@@ -33,6 +33,12 @@ def test_values_of_other_types_are_converted(name: str, value: Any, read: Any) -
     assert getattr(config(**{name: value}), field) == read
 
 
+def test_a_key_with_bytes_that_are_no_text_is_no_key() -> None:
+    """A call on port 8300 may have any bytes."""
+    with pytest.raises(BadConfig, match=r"error parsing public key JWTValidationPubKeys\[0\]: data does not contain"):
+        config(JWTValidationPubKeys=["\udcff"])
+
+
 _LIST, _MAP = "[]interface {}", "map[string]interface {}"
 
 

@@ -70,7 +70,7 @@ def test_a_key_that_is_not_base64_is_told_as_go_tells_it(key: str, fault: int | 
 def test_what_is_kept_of_a_datacenter_says_when_it_was_written() -> None:
     server = Server()
     state = State(datacenter="dc1", updated_at=go_time(1.0))
-    server.submit(FederationState(FederationStateRequest(datacenter="dc1", state=state)))
+    server.submit(FederationState(FederationStateRequest("dc1", "upsert", state)))
     reply = server.call("FederationState.Get", {"Datacenter": "dc1", "TargetDatacenter": "dc1"})
     index = server.store.index
     assert (reply.state.primary_modify_index, reply.state.create_index, reply.meta.index) == (index, index, index)
@@ -106,6 +106,7 @@ def test_leaders_of_other_datacenters_write_their_gateways_here() -> None:
         ({}, "invalid request: missing federation state datacenter"),
         ({"Op": "upsert", "State": {"Datacenter": ""}}, "invalid request: missing federation state datacenter"),
         ({"Op": "", "State": {"Datacenter": "dc7"}}, "Invalid federation state operation: "),
+        ({"Op": None, "State": {"Datacenter": "dc7"}}, "Invalid federation state operation: "),
         ({"Op": "zork", "State": {"Datacenter": "dc7"}}, "Invalid federation state operation: zork"),
     ],
 )

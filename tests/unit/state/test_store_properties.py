@@ -63,7 +63,7 @@ DEREGISTRATIONS = st.builds(
     check_id=st.sampled_from(["", "c1", "serfHealth"]),
 )
 UPDATES = st.lists(st.builds(Coordinate, node=NAMES, coord=st.none() | st.builds(Coord)), max_size=3)
-FEDERATION = FederationState(FederationStateRequest(state=State(datacenter="dc1")))
+FEDERATION = FederationState(FederationStateRequest(op="upsert", state=State(datacenter="dc1")))
 ANY_COMMAND = (
     REGISTRATIONS.map(Register)
     | DEREGISTRATIONS.map(Deregister)
