@@ -32,8 +32,6 @@ ROOT_YEARS: Final = 10
 CROSS_SIGNED_LIFE: Final = timedelta(days=7)
 #: The start of a leaf's validity is set back by this, as clocks differ.
 BACKDATED: Final = timedelta(minutes=1)
-_BEGIN_CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
-_END_CERTIFICATE: Final = "-----END CERTIFICATE-----"
 #: The kinds of the PEM blocks of a text.
 _BLOCKS: Final = re.compile(r"-----BEGIN ([^\n-]*)-----")
 _UINT64: Final = 1 << 64
@@ -170,12 +168,6 @@ def needed_uris(names: Iterable[x509.GeneralName]) -> list[str]:
 def check_has_uri(csr: str) -> None:
     """Raises `BadCertificate` for a request in PEM that would end a real server."""
     needed_uris(subject_names(read_request(csr)))
-
-
-def split_pem(pem: str) -> list[str]:
-    """The certificates in a text, each in PEM with one line feed at its end."""
-    parts = pem.split(_BEGIN_CERTIFICATE)[1:]
-    return [f"{_BEGIN_CERTIFICATE}{part.partition(_END_CERTIFICATE)[0]}{_END_CERTIFICATE}\n" for part in parts]
 
 
 def read_certificate(pem: str) -> x509.Certificate:

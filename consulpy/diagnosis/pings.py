@@ -50,7 +50,6 @@ class PingReport:
     large_acked: int = 0
     #: Acks to pings that asked for the answer at the address that they came from, not at the advertised one.
     unadvertised_acked: int = 0
-    unadvertised_sent: int = 0
     #: IP addresses from which acks came.
     sources: set[str] = field(default_factory=set)
     tcp: TcpResult | None = None
@@ -110,7 +109,6 @@ class PingRound:
         self._seq_nos: list[int] = []
         self._timers: list[Timer] = []
         self._done: Deferred[PingReport] = Deferred()
-        self._helpers_answered: set[str] = set()
         self._has_more = False
 
     def run(self) -> "Deferred[PingReport]":
@@ -167,7 +165,6 @@ class PingRound:
             self._check()
 
     def _ping_unadvertised(self) -> None:
-        self.report.unadvertised_sent += 1
 
         def heard(message: Ack | Nack, _source: Address) -> None:
             self.report.unadvertised_acked += isinstance(message, Ack)

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from consulpy.acl.authorizer import UNRESTRICTED, Authorizer, compile_rules
+from consulpy.acl.authorizer import UNRESTRICTED, compile_rules
 from consulpy.acl.identities import agent_master
 from consulpy.local.tokens import AgentTokens
 from consulpy.rpc.acl.resolver import Identity
@@ -53,10 +53,6 @@ class AgentAccess:
         found = self._resolve(secret or self.tokens.default)
         identity: Identity = found if isinstance(found, Identity) else await Deferred.fromCoroutine(found)
         return identity
-
-    def is_master(self, authorizer: Authorizer) -> bool:
-        """Whether these are the rights of the agent master token."""
-        return authorizer is self._master.authorizer
 
     async def rights(self, secret: str) -> Hashable:
         """A value that changes when the permissions of a token change. Raises `RPCError`."""

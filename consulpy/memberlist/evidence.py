@@ -110,9 +110,8 @@ class MemberEvidence:
     late_at_s: float = float("-inf")
     #: When the first of the failed direct probes was sent after which none was good; None if the last one was good.
     failing_since_s: float | None = None
-    #: How the last TCP ping ended, and when.
+    #: How the last TCP ping ended.
     tcp: TcpResult | None = None
-    tcp_at_s: float = 0.0
     #: Members through which it acknowledged, and when last.
     via: dict[str, float] = field(default_factory=dict)
     #: Members that could not reach it either, and when last.
@@ -208,7 +207,7 @@ class EvidenceStore:
         """A TCP ping that followed a failed direct probe has ended."""
         how = f"acked after {1000 * took_s:.0f} ms" if result is TcpResult.ANSWERED else result.value
         record = self.see(name, f"ping by TCP to {where[0]}:{where[1]}: {how}")
-        record.tcp, record.tcp_at_s = result, self._now_s()
+        record.tcp = result
 
     def acked_via(self, name: str, helper: str) -> None:
         """Record that another member reached it."""

@@ -93,12 +93,6 @@ class Configuration(Record):
         """Without this server. Raises `ConfigurationError`."""
         return Configuration.of(server for server in self.servers if server.id != server_id)
 
-    def demoted(self, server_id: str) -> "Configuration":
-        """A copy with this server as a nonvoter. Raises `ConfigurationError`."""
-        return Configuration.of(
-            Server(server.address, server.id, NONVOTER) if server.id == server_id else server for server in self.servers
-        )
-
     def _with(self, new: Server) -> "Configuration":
         if self.server(new.id) is None:
             return Configuration.of([*self.servers, new])

@@ -11,7 +11,7 @@ Field names and their order were compared with bytes of real servers (tests/vect
 from typing import Any, ClassVar, Final
 
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.codec.msgpack import pack, unpack
+from consulpy.codec.msgpack import pack
 from consulpy.codec.record import Record, go
 from consulpy.errors import WireError
 
@@ -269,11 +269,3 @@ class PeerState(Record):
     leader: str = ""
     last_log_index: int = go(default=0)
     last_log_term: int = go(default=0)
-
-
-def unpack_peers(data: bytes | None) -> list[bytes]:
-    """Addresses in an old-style array. Raises `WireError`."""
-    raw = unpack(data) if data else []
-    if not isinstance(raw, list):
-        raise WireError("peers: a list was expected")
-    return [each for each in raw if isinstance(each, bytes)]

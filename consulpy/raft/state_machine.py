@@ -7,7 +7,6 @@ silently differ: it raises `UnknownCommand`, unless its type says that it may be
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from consulpy.codec.msgpack import unpack
 from consulpy.errors import WireError
 from consulpy.metrics.registry import NOTHING, Measures
 from consulpy.raft.chunks import CHECKPOINT, Chunks
@@ -91,12 +90,3 @@ class StoreMachine:
         except WireError as error:
             kind = data[0] if data else -1
             raise UnknownCommand(f"entry {entry.index}, a command of type {kind}, cannot be read: {error}") from None
-
-
-def is_known_command(data: bytes) -> bool:
-    """Whether real servers know this command; nothing else may ever be proposed to them."""
-    try:
-        unpack(memoryview(data)[1:])
-    except WireError:
-        return False
-    return bool(data) and data[0] not in _MARKERS and (data[0] in COMMANDS or data[0] >= IGNORE_IF_UNKNOWN)

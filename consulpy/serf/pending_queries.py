@@ -24,8 +24,6 @@ class PendingQueries:
         self._clock = clock
         self._rng = rng
         self._pending: dict[tuple[int, int], PendingQuery] = {}
-        #: Number of responses dropped: late, duplicate, or to an unknown query.
-        self.responses_dropped = 0
 
     def prepare(
         self,
@@ -80,14 +78,14 @@ class PendingQueries:
         return pending
 
     def receive(self, response: QueryResponseMessage) -> None:
-        """Handle an ack or a response."""
+        """Handle an ack or a response; one to no pending query is dropped."""
         pending = self._pending.get((response.ltime, response.id))
         if pending is None:
-            self.responses_dropped += 1
-        elif response.is_ack:
-            self.responses_dropped += not pending.ack(response.from_)
+            return
+        if response.is_ack:
+            pending.ack(response.from_)
         else:
-            self.responses_dropped += not pending.response(response.from_, response.payload or b"")
+            pending.response(response.from_, response.payload or b"")
 
     def close(self) -> None:
         """Finish all pending queries."""

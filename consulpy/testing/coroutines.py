@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from consulpy.testing.backends import Backend, InProcess, management_token, with_quick_settings
+from consulpy.testing.backends import InProcess, management_token, with_quick_settings
 from consulpy.testing.consul import Facts
 from consulpy.testing.operations import ServiceSettings
 
@@ -91,8 +91,3 @@ class agent:  # noqa: N801 - used as a function: `async with agent()`
         assert backend is not None
         assert backend.agent is not None
         await awaitable(coroutine_loop(), backend.agent.stop)
-
-
-def for_coroutines(backend: Backend) -> AsyncConsul:
-    """The agent of a `consul` for coroutines."""
-    return AsyncConsul(backend)

@@ -79,8 +79,8 @@ class AntiEntropy:
         self._running: Deferred[None] | None = None
         self._server_seen = False
         self._started = False
-        #: Syncs started, and failed.
-        self.full_syncs = self.partial_syncs = self.failures = 0
+        #: Partial syncs started, and syncs of either kind that failed.
+        self.partial_syncs = self.failures = 0
 
     def start(self) -> None:
         """Start with a full sync (it fails and is repeated while no server is known)."""
@@ -151,7 +151,6 @@ class AntiEntropy:
         if self._running is not None:  # a partial sync is running
             self._schedule_full(1.0)
             return
-        self.full_syncs += 1
         self._run(Deferred.fromCoroutine(self._catalog_sync.sync_full()), full=True)
 
     def _partial(self) -> None:

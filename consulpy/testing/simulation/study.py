@@ -70,7 +70,6 @@ class Study:
         self._progress = progress
         self._since_s: dict[tuple[str, str], float] = {}
         self._down: set[str] = set()
-        began_s = _cpu_s()
         layers: Any = "agents" if plan.servers else "gossip"
         self.simulation = Simulation(
             plan.servers,
@@ -81,7 +80,6 @@ class Study:
             layers=layers,
             traced=False,
         )
-        self.start_cpu_s = _cpu_s() - began_s
         self.simulation.listeners.append(self._happened)
         self._bytes = self.simulation.network.bytes
         self.simulation.schedule(*self._schedule())

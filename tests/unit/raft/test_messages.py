@@ -127,8 +127,6 @@ def test_a_configuration_changes_by_one_server_in_place() -> None:
 def test_configurations_that_must_not_be() -> None:
     with pytest.raises(ConfigurationError, match="at least one voter"):
         servers("a").without("a")
-    with pytest.raises(ConfigurationError, match="at least one voter"):
-        servers("a").demoted("a")
     with pytest.raises(ConfigurationError, match="duplicate address"):
         servers("a", "b").with_voter("c", "b:1")
     with pytest.raises(ConfigurationError, match="duplicate ID"):
@@ -137,13 +135,6 @@ def test_configurations_that_must_not_be() -> None:
         servers("a").with_voter("b", "")
     with pytest.raises(ConfigurationError, match="empty"):
         servers("a").with_voter("", "b:1")
-
-
-def test_peers_of_older_protocols() -> None:
-    assert messages.unpack_peers(None) == []
-    assert messages.unpack_peers(pack(["a:1"])) == [b"a:1"]
-    with pytest.raises(WireError):
-        messages.unpack_peers(pack("a:1"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from consulpy.codec.msgpack import pack
 from consulpy.raft.chunks import Chunks
 from consulpy.raft.interfaces import UnknownCommand
 from consulpy.raft.messages import LogEntry
-from consulpy.raft.state_machine import StoreMachine, is_known_command
+from consulpy.raft.state_machine import StoreMachine
 from consulpy.state.commands import KVS, Barrier, Register, decode
 from consulpy.state.store import Store
 from consulpy.structs.kv import DirEntry, KVRequest
@@ -145,15 +145,6 @@ def test_parts_of_an_older_term_are_given_up() -> None:
 def test_strange_parts_stop(extensions: bytes) -> None:
     with pytest.raises(UnknownCommand):
         machine().apply([command(1, b"a", extensions)])
-
-
-def test_what_may_be_proposed_is_what_real_servers_know() -> None:
-    assert is_known_command(put("a", b"1"))
-    assert is_known_command(bytes([Register.TYPE]) + b"\x80")
-    assert not is_known_command(Barrier().encode())
-    assert not is_known_command(b"\x63\x80")
-    assert not is_known_command(b"\x02\x91")
-    assert not is_known_command(b"")
 
 
 def test_entries_of_a_real_log_apply() -> None:

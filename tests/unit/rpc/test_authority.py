@@ -168,7 +168,7 @@ def test_leafs_after_a_rotation_carry_what_old_roots_trust(lab: Laboratory) -> N
     old = lab.server.store.connect_ca.active_root
     assert old is not None
     lab.configure(PrivateKey=key_pem(make_key()))
-    chain = [certificates.read_certificate(each) for each in certificates.split_pem(lab.sign(WEB.uri).cert_pem)]
+    chain = x509.load_pem_x509_certificates(lab.sign(WEB.uri).cert_pem.encode())
     chain[0].verify_directly_issued_by(chain[1])
     chain[1].verify_directly_issued_by(certificates.read_certificate(old.root_cert))
 
@@ -200,7 +200,7 @@ def test_a_root_is_rotated_when_its_period_is_over(lab: Laboratory, period: Any,
     stored = lab.server.store.connect_ca.configuration(None)
     assert stored is not None
     assert sorted(stored.settings) == ["LeafCertTTL", "PrivateKey", "RotationPeriod", "private_key_type"]
-    chain = [certificates.read_certificate(each) for each in certificates.split_pem(lab.sign(WEB.uri).cert_pem)]
+    chain = x509.load_pem_x509_certificates(lab.sign(WEB.uri).cert_pem.encode())
     chain[1].verify_directly_issued_by(certificates.read_certificate(first.root_cert))
     lab.run(lab.authority.rotate_on_schedule())
     assert lab.server.store.connect_ca.active_root == second
