@@ -1,7 +1,8 @@
 """Redaction of secrets wherever something is displayed: logs, `/v1/agent/self`, the debug archive, error texts.
 
-Redacted are: fields whose name says token, secret, password or key; the values of header fields; user and password in
-URLs; what follows `/v1/acl/WORD/` in a path. A configuration field can also be declared secret (`consulpy.config.key`).
+Redacted are: fields whose name says token, secret, password or key; the values of header fields; arguments of commands
+behind such a flag; user and password in URLs; what follows `/v1/acl/WORD/` in a path. A configuration field can also be
+declared secret (`consulpy.config.key`).
 Real Consul's logs show `<hidden>`, its reports `hidden`.
 """
 
@@ -23,6 +24,10 @@ _PAIR: Final = re.compile(rf"""({_NAME}[\w.-]{{0,40}}=)("[^"]*"|'[^']*'|[^\s&"',
 _JSON_PAIR: Final = re.compile(rf"""({_NAME}"\s{{0,9}}:\s{{0,9}})"(?:[^"\\]|\\.)*\"""", re.IGNORECASE)
 _FIELD: Final = re.compile(
     r"(\b(?:authorization|x-consul-token):\s{0,9})(?:(?:basic|bearer)\s+)?[^\s\"',]+", re.IGNORECASE
+)
+#: `--token x` of a command; in reports only, as lines of the log speak of flags too.
+_FLAG: Final = re.compile(
+    rf"""((?:\A|[\s"'])--?(?:[A-Za-z]{{1,20}}[_-]){{0,4}}{_NAME}\s{{1,9}})(?!-)[^\s"']+""", re.IGNORECASE
 )
 _USERINFO: Final = re.compile(r"(://)[^\s/?#\"'@]*@")
 _PASSWORD: Final = re.compile(r"(://[^/?#@:]*:)[^/?#]*@")
@@ -77,10 +82,18 @@ def without_secrets(value: Any, name: str = "") -> Any:
             return {each: _hidden(values) for each, values in value.items()}
         return {each: without_secrets(inner, each) for each, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [without_secrets(inner, name) for inner in value]
+        return [
+            HIDDEN if number and _is_secret_flag(value[number - 1]) else without_secrets(inner, name)
+            for number, inner in enumerate(value)
+        ]
     if isinstance(value, str):
-        return HIDDEN if value and is_secret(name) else text_without_secrets(value)
+        return HIDDEN if value and is_secret(name) else _FLAG.sub(rf"\1{HIDDEN}", text_without_secrets(value))
     return value
+
+
+def _is_secret_flag(argument: Any) -> bool:
+    """Whether the next argument of a command is a secret: `--token`, but not `--token=x`."""
+    return isinstance(argument, str) and argument.startswith("-") and is_secret(argument.lstrip("-"))
 
 
 def _hidden(value: Any) -> Any:

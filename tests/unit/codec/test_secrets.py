@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from consulpy.agent.debug_config import debug_config
 from consulpy.agent.process.logs import log_line
 from consulpy.codec.secrets import (
+    HIDDEN,
     is_secret,
     target_without_secrets,
     text_without_secrets,
@@ -100,6 +101,16 @@ def test_the_configuration_in_agent_self() -> None:
     assert shown["Services"][0]["Checks"][0]["Header"] == {"Authorization": ["hidden"]}
     assert shown["Services"][0]["Checks"][0]["Interval"] == "1h"
     assert shown["Watches"][0]["key"] == "a"
+
+
+def test_what_follows_a_secrets_flag_in_a_command_is_hidden() -> None:
+    """The arguments of checks and watches stand in `/v1/agent/self`."""
+    shown = {
+        "ScriptArgs": ["check", "--token", "hidden", "-v", "--db-password", "hidden", "-u", "x"],
+        "Args": ["sh", "-c", f"consul kv get -token {HIDDEN} a --password {HIDDEN} -tokens"],
+    }
+    given = json.loads(json.dumps(shown).replace(HIDDEN, S))
+    assert without_secrets(given) == shown
 
 
 def test_blocks_of_tokens_are_hidden_whole_and_settings_of_tokens_are_not() -> None:
