@@ -11,13 +11,15 @@ import struct
 from pathlib import Path
 from typing import Final, Protocol
 
-from consulpy.config.sockaddr import InterfaceAddress
+from consulpy.config.sockaddr import InterfaceAddress, IPAddress
 
 _SIOCGIFCONF: Final = 0x8912
 _SIOCGIFNETMASK: Final = 0x891B
 _SIOCGIFFLAGS: Final = 0x8913
 _IFF_UP: Final = 1
 _IFF_LOOPBACK: Final = 8
+#: Names of the flags that address templates know besides.
+_IFF_NAMES: Final = {0x2: "broadcast", 0x10: "point-to-point", 0x1000: "multicast"}
 #: Size of the kernel's `struct ifreq` on 64 bits: 16 of the name, 24 of the value.
 _IFREQ_BYTES: Final = 40
 
@@ -65,8 +67,9 @@ class ThisHost:
         return socket.gethostname()
 
     def addresses(self) -> list[InterfaceAddress]:
-        """The addresses of all interfaces; IPv4 first, in the kernel's order."""
-        return [*_ipv4_addresses(), *_ipv6_addresses()]
+        """The addresses of all interfaces, in the kernel's order of these; IPv4 first."""
+        indices = {name: index for index, name in socket.if_nameindex()}
+        return sorted([*_ipv4_addresses(), *_ipv6_addresses()], key=lambda one: indices.get(one.interface, 0))
 
     def owns(self, address: str) -> bool:
         """Whether the IP address can be bound."""
@@ -102,10 +105,8 @@ def _ipv4_addresses() -> list[InterfaceAddress]:
             except OSError:  # removed meanwhile
                 continue
             name = label.decode("utf-8", "replace").partition(":")[0]
-            flags = _flags(control, name)
             length = int.from_bytes(mask, "big").bit_count()
-            up, loopback = bool(flags & _IFF_UP), bool(flags & _IFF_LOOPBACK)
-            found.append(InterfaceAddress(name, ipaddress.IPv4Address(address), length, up, loopback))
+            found.append(_address(control, name, ipaddress.IPv4Address(address), length))
     return found
 
 
@@ -120,6 +121,24 @@ def _interface_rows(control: socket.socket) -> list[bytes]:
             rows = space.tobytes()[:used]
             return [rows[at : at + _IFREQ_BYTES] for at in range(0, used, _IFREQ_BYTES)]
         size *= 2
+
+
+def _address(control: socket.socket, name: str, address: IPAddress, length: int) -> InterfaceAddress:
+    """An address with what the kernel says of its interface."""
+    bits = _flags(control, name)
+    flags = frozenset(text for bit, text in _IFF_NAMES.items() if bits & bit)
+    is_default = name == _default_interface()
+    return InterfaceAddress(name, address, length, bool(bits & _IFF_UP), bool(bits & _IFF_LOOPBACK), is_default, flags)
+
+
+def _default_interface() -> str:
+    """The interface of the IPv4 default route of the smallest metric, or ""."""
+    try:
+        rows = [line.split() for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]]
+    except OSError:
+        return ""
+    defaults = [(int(row[6]), row[0]) for row in rows if row[1] == row[7] == "00000000"]
+    return min(defaults, key=lambda each: each[0])[1] if defaults else ""
 
 
 def _flags(control: socket.socket, name: str) -> int:
@@ -139,8 +158,6 @@ def _ipv6_addresses() -> list[InterfaceAddress]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for row in rows:
             digits, _, length, _, _, name = row.split()
-            flags = _flags(control, name)
             address = ipaddress.IPv6Address(bytes.fromhex(digits))
-            up, loopback = bool(flags & _IFF_UP), bool(flags & _IFF_LOOPBACK)
-            found.append(InterfaceAddress(name, address, int(length, 16), up, loopback))
+            found.append(_address(control, name, address, int(length, 16)))
     return found

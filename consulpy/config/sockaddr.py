@@ -9,6 +9,7 @@ The interfaces of the host are an argument. Source: go-sockaddr's documentation 
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from consulpy.codec.lazy_dataclass import dataclass
@@ -37,6 +38,10 @@ class InterfaceAddress:
     up: bool = True
     #: Whether the interface is the loopback.
     loopback: bool = False
+    #: Whether the host's default route goes through the interface.
+    default: bool = False
+    #: What the kernel says of the interface besides: some of "broadcast", "multicast" and "point-to-point".
+    flags: frozenset[str] = frozenset()
 
     @property
     def private(self) -> bool:
@@ -49,9 +54,21 @@ class InterfaceAddress:
         return is_public(self.address)
 
     @property
+    def forwardable(self) -> bool:
+        """Whether other networks may reach it: neither loopback nor link-local nor reserved."""
+        bound = self.address.is_loopback or self.address.is_link_local or self.address.is_multicast
+        return not bound and (self.private or self.public)
+
+    @property
     def usable(self) -> bool:
-        """Whether other hosts may reach it: up, neither loopback nor link-local."""
-        return self.up and not (self.address.is_loopback or self.address.is_link_local or self.address.is_multicast)
+        """Whether other hosts may reach it now."""
+        return self.up and self.forwardable
+
+    def has(self, flag: str) -> bool:
+        """Whether a flag of `include "flags"` is set. Raises `ValueError` for an unknown one."""
+        if flag not in _FLAGS:
+            raise ValueError(f"Unknown interface flag: {flag!r}; known are: {', '.join(sorted(_FLAGS))}")
+        return _FLAGS[flag](self)
 
 
 def is_private(address: IPAddress) -> bool:
@@ -64,6 +81,24 @@ def is_private(address: IPAddress) -> bool:
 def is_public(address: IPAddress) -> bool:
     """Whether go-sockaddr treats it as public: in no network of RFC 6890."""
     return not (is_private(address) or address.is_private or address.is_reserved)
+
+
+#: Flags by which templates select, and how each is seen.
+_FLAGS: Final[dict[str, Callable[[InterfaceAddress], bool]]] = {
+    "up": lambda one: one.up,
+    "down": lambda one: not one.up,
+    "loopback": lambda one: one.loopback or one.address.is_loopback,
+    "forwardable": lambda one: one.forwardable,
+    "broadcast": lambda one: "broadcast" in one.flags,
+    "multicast": lambda one: "multicast" in one.flags,
+    "point-to-point": lambda one: "point-to-point" in one.flags,
+    "unspecified": lambda one: one.address.is_unspecified,
+    "global unicast": lambda one: (
+        not (one.address.is_loopback or one.address.is_link_local or one.address.is_multicast)
+        and not one.address.is_unspecified
+    ),
+    "link-local unicast": lambda one: one.address.is_link_local,
+}
 
 
 class NoAddress(ValueError):
@@ -123,18 +158,79 @@ def _filtered(chosen: list[InterfaceAddress], step: list[str]) -> list[Interface
         return [one for one in chosen if _matches(one, step[1], step[2]) is keep]
     if len(step) == 2 and step[0] == "limit" and step[1].isdecimal():
         return chosen[: int(step[1])]
-    if len(step) == 2 and step[0] == "sort" and step[1].lstrip("-+") in _SORTS:
-        order = _SORTS[step[1].lstrip("-+")]
-        return sorted(chosen, key=order, reverse=step[1].startswith("-"))
-    raise ValueError(f"{' '.join(step)!r} is not understood: expected include, exclude, sort, limit, attr or join")
+    if len(step) == 2 and step[0] == "offset" and re.fullmatch(r"-?\d+", step[1]):
+        if not -len(chosen) <= int(step[1]) <= len(chosen):
+            raise ValueError(f"offset {step[1]} is beyond the {len(chosen)} addresses")
+        return chosen[int(step[1]) :]
+    if len(step) == 2 and step[0] == "unique" and step[1] in ("name", "address"):
+        by = {_ATTRIBUTES[step[1]](one): one for one in reversed(chosen)}
+        return [one for one in chosen if by[_ATTRIBUTES[step[1]](one)] is one]
+    if len(step) == 2 and step[0] == "sort":
+        return _sorted(chosen, step[1])
+    raise ValueError(
+        f"{' '.join(step)!r} is not understood: expected include, exclude, sort, limit, offset, unique, attr or join"
+    )
 
 
-_SORTS: Final[dict[str, Callable[[InterfaceAddress], tuple[int | str, ...]]]] = {
-    "address": lambda one: (one.address.version, int(one.address)),
-    "name": lambda one: (one.interface,),
-    "type": lambda one: (one.address.version,),
-    "size": lambda one: (-one.prefix_length,),
-    "private": lambda one: (0 if one.private else 1,),
+#: Distance of the first pass of Go's sort.
+_GAP: Final = 6
+
+
+def _sorted(chosen: Sequence[InterfaceAddress], keys: str) -> list[InterfaceAddress]:
+    """Addresses by keys such as "type,-size", in the order of Go's `sort.Sort` for short lists (sort.go of Go 1.14).
+
+    Not `sorted`: an IPv4 and an IPv6 address have no order by address or size, and equal ones may change places.
+    """
+    orders = []
+    for key in keys.split(","):
+        name = key.strip().lower().lstrip("+-")
+        if name not in _ORDERS:
+            raise ValueError(f"sort {key!r} is not understood: expected {', '.join(sorted(_ORDERS))}, with - downwards")
+        orders.append((_ORDERS[name], -1 if key.strip().startswith("-") else 1))
+
+    def is_less(first: InterfaceAddress, second: InterfaceAddress) -> bool:
+        return next((found < 0 for order, sign in orders if (found := order(first, second) * sign)), False)
+
+    result = list(chosen)
+    for at in range(_GAP, len(result)):
+        if is_less(result[at], result[at - _GAP]):
+            result[at - _GAP], result[at] = result[at], result[at - _GAP]
+    for end in range(1, len(result)):
+        at = end
+        while at and is_less(result[at], result[at - 1]):
+            result[at - 1], result[at] = result[at], result[at - 1]
+            at -= 1
+    return result
+
+
+def _compare(first: int | str | bool, second: int | str | bool) -> int:
+    return (first > second) - (first < second)  # type: ignore[operator]
+
+
+def _of_one_type(value: Callable[[InterfaceAddress], int], first: InterfaceAddress, second: InterfaceAddress) -> int:
+    """0 for addresses of two types."""
+    return _compare(value(first), value(second)) if first.address.version == second.address.version else 0
+
+
+def _private_first(first: InterfaceAddress, second: InterfaceAddress) -> int:
+    if first.address.version == second.address.version:
+        return _compare(first.public, second.public)
+    return 0 if first.public else -1
+
+
+#: Orders of `sort`: below 0 if the first address comes first; 0: undecided.
+_ORDERS: Final[dict[str, Callable[[InterfaceAddress, InterfaceAddress], int]]] = {
+    "address": partial(_of_one_type, lambda one: int(one.address)),
+    "default": lambda first, second: _compare(second.default, first.default),
+    "name": lambda first, second: _compare(first.interface, second.interface),
+    "private": _private_first,
+    "size": partial(_of_one_type, lambda one: one.prefix_length),
+    "type": lambda first, second: _compare(first.address.version, second.address.version),
+}
+#: Attributes of an address for `attr`, `join` and `unique`.
+_ATTRIBUTES: Final[dict[str, Callable[[InterfaceAddress], str]]] = {
+    "address": lambda one: str(one.address),
+    "name": lambda one: one.interface,
 }
 
 
@@ -148,57 +244,71 @@ def _matches(one: InterfaceAddress, what: str, wanted: str) -> bool:
         return one.address.version == network.version and one.address in network
     if what == "type":
         return wanted.lower() in ("ip", f"ipv{one.address.version}")
+    if what == "size" and wanted.isdecimal():
+        return one.prefix_length == int(wanted)
     if what == "rfc" and wanted == "6890":
         return not one.public
     if what == "rfc" and wanted in _RFC:
         return one.address.version == 4 and any(one.address in ipaddress.ip_network(each) for each in _RFC[wanted])
     if what == "flags":
-        return all(flag != "loopback" or one.address.is_loopback for flag in wanted.lower().split("|"))
-    raise ValueError(f"{what!r} is nothing to select by: expected name, address, network, type, rfc or flags")
+        return all(one.has(flag.strip()) for flag in wanted.lower().split("|"))
+    raise ValueError(f"{what!r} is nothing to select by: expected name, address, network, size, type, rfc or flags")
 
 
 def _shown(chosen: list[InterfaceAddress], step: list[str]) -> str:
     wanted = step[1] if len(step) > 1 else ""
-    shows: dict[str, Callable[[InterfaceAddress], str]] = {
-        "address": lambda one: str(one.address),
-        "name": lambda one: one.interface,
-    }
-    if wanted not in shows:
+    if wanted not in _ATTRIBUTES:
         raise ValueError(f"{' '.join(step)!r} is not understood: expected attr or join with address or name")
+    values = [_ATTRIBUTES[wanted](one) for one in chosen]
     if step[0] == "attr":
-        return str(shows[wanted](chosen[0])) if chosen else ""
+        return values[0] if values else ""
     separator = step[2] if len(step) > 2 else " "
-    return separator.join(str(shows[wanted](one)) for one in chosen)
+    return separator.join(values)
+
+
+def _usable(found: Sequence[InterfaceAddress], keep: Callable[[InterfaceAddress], bool]) -> list[InterfaceAddress]:
+    """Usable addresses: those of the default route's interface first, then IPv4, then by the size of their network."""
+    return [one for one in _sorted(found, "default,type,size") if one.usable and keep(one)]
 
 
 def _first(found: Sequence[InterfaceAddress], keep: Callable[[InterfaceAddress], bool]) -> str:
-    """The first fitting address, IPv4 ones before IPv6 ones."""
-    fitting = sorted((one for one in found if one.usable and keep(one)), key=lambda one: one.address.version)
-    return str(fitting[0].address) if fitting else ""
+    return next((str(one.address) for one in _usable(found, keep)), "")
+
+
+def _all(found: Sequence[InterfaceAddress], keep: Callable[[InterfaceAddress], bool]) -> str:
+    """Every forwardable address, of interfaces that are down too, as in go-sockaddr."""
+    return " ".join(str(one.address) for one in _sorted(found, "type,size") if one.forwardable and keep(one))
 
 
 def _of_interface(found: Sequence[InterfaceAddress], arguments: list[str], every: bool) -> str:
     if len(arguments) != 1:
         raise ValueError('expected the name of an interface, as in GetInterfaceIP "eth0"')
-    fitting = [one for one in found if re.fullmatch(arguments[0], one.interface) and not one.address.is_link_local]
+    fitting = [one for one in _sorted(found, "type,size") if re.search(arguments[0], one.interface) and one.forwardable]
     if not fitting:
         names = ", ".join(sorted({one.interface for one in found}))
         raise NoAddress(f"this host has no interface {arguments[0]!r} with an address; it has: {names}")
-    fitting.sort(key=lambda one: one.address.version)
     return " ".join(str(one.address) for one in (fitting if every else fitting[:1]))
 
 
+def _is_private(one: InterfaceAddress) -> bool:
+    return one.private
+
+
+def _is_public(one: InterfaceAddress) -> bool:
+    return one.public
+
+
 _ADDRESSES: Final[dict[str, Callable[[Sequence[InterfaceAddress], list[str]], str]]] = {
-    "GetPrivateIP": lambda found, _: _first(found, lambda one: one.private),
-    "GetPrivateIPs": lambda found, _: " ".join(str(one.address) for one in found if one.usable and one.private),
-    "GetPublicIP": lambda found, _: _first(found, lambda one: one.public),
-    "GetPublicIPs": lambda found, _: " ".join(str(one.address) for one in found if one.usable and one.public),
+    "GetPrivateIP": lambda found, _: _first(found, _is_private),
+    "GetPrivateIPs": lambda found, _: _all(found, _is_private),
+    "GetPublicIP": lambda found, _: _first(found, _is_public),
+    "GetPublicIPs": lambda found, _: _all(found, _is_public),
     "GetInterfaceIP": lambda found, arguments: _of_interface(found, arguments, every=False),
     "GetInterfaceIPs": lambda found, arguments: _of_interface(found, arguments, every=True),
 }
 _LISTS: Final[dict[str, Callable[[Sequence[InterfaceAddress]], list[InterfaceAddress]]]] = {
     "GetAllInterfaces": list,
-    "GetDefaultInterfaces": lambda found: [one for one in found if one.usable],
-    "GetPrivateInterfaces": lambda found: [one for one in found if one.usable and one.private],
-    "GetPublicInterfaces": lambda found: [one for one in found if one.usable and one.public],
+    "GetDefaultInterfaces": lambda found: [one for one in found if one.default],
+    "GetPrivateInterfaces": lambda found: _usable(found, _is_private),
+    "GetPublicInterfaces": lambda found: _usable(found, _is_public),
 }

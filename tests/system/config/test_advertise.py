@@ -129,26 +129,28 @@ def test_validate_needs_no_address_of_this_host() -> None:
 
 @pytest.mark.netns
 def test_the_kernel_tells_every_address_of_every_interface() -> None:
-    """In a namespace of its own: a second address, an alias, and an interface that is down."""
+    """In a namespace of its own: a second address, an alias, a default route, and an interface that is down."""
     script = f"""set -e
 ip link set lo up
 ip link add w0 type bridge; ip link set w0 up
 ip addr add 10.0.0.5/24 dev w0; ip addr add 10.0.0.6/24 dev w0; ip addr add 10.9.0.1/16 dev w0 label w0:1
 ip link add w1 type bridge; ip addr add 10.7.0.1/8 dev w1
 ip addr add 2600::1/64 dev w0 nodad
+ip route add default via 10.9.0.9 dev w0
 exec {sys.executable} -c '
 from consulpy.config.host import ThisHost
 for one in ThisHost().addresses():
     if not one.address.is_link_local:
-        print(one.interface, f"{{one.address}}/{{one.prefix_length}}", one.up, one.loopback)'
+        shown = (one.interface, f"{{one.address}}/{{one.prefix_length}}", one.up, one.loopback, one.default)
+        print(*shown, *sorted(one.flags))'
 """
     done = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, timeout=90, check=True)
-    assert sorted(done.stdout.splitlines()) == [
-        "lo 127.0.0.1/8 True True",
-        "lo ::1/128 True True",
-        "w0 10.0.0.5/24 True False",
-        "w0 10.0.0.6/24 True False",
-        "w0 10.9.0.1/16 True False",
-        "w0 2600::1/64 True False",
-        "w1 10.7.0.1/8 False False",
+    assert done.stdout.splitlines() == [
+        "lo 127.0.0.1/8 True True False",
+        "lo ::1/128 True True False",
+        "w0 10.0.0.5/24 True False True broadcast multicast",
+        "w0 10.9.0.1/16 True False True broadcast multicast",
+        "w0 10.0.0.6/24 True False True broadcast multicast",
+        "w0 2600::1/64 True False True broadcast multicast",
+        "w1 10.7.0.1/8 False False False broadcast multicast",
     ]
