@@ -126,7 +126,8 @@ def _run(given: Invocation, index: int, result: Any) -> str:
     try:
         with signals.after_start():
             process = subprocess.Popen(child, stdin=subprocess.PIPE, env=environment, start_new_session=True)
-        process.communicate(json.dumps(result).encode())
+        line = json.dumps(result, ensure_ascii=False, separators=(",", ":"))  # a line, as handlers read it by lines
+        process.communicate(line.encode(errors="backslashreplace") + b"\n")
     except OSError as error:
         return str(error.strerror or error)
     except KeyboardInterrupt:

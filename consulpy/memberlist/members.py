@@ -119,7 +119,8 @@ class Members:
         self.awareness.apply(1)
         self._metrics.incr("memberlist.refutations")
         self.timeline.add(me.name, "refuted", self.incarnation, peer, f"it said {what} at incarnation {accused}")
-        self._log("warn", f"refuting a {what} message about ourselves (from {peer or 'gossip'})")
+        level = "info" if peer == me.name else "warn"  # of our own leave, before a new start
+        self._log(level, f"refuting a {what} message about ourselves (from {peer or 'gossip'})")
         self._broadcast_alive(me)
 
     # -- rules

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Minimum of a timer, in seconds: a smaller one may not advance a clock.
 TIMER_LEAST_S: Final = 0.001
+#: The term of the first configuration: until it is passed there was no leader, and an election is no fault.
+BOOTSTRAP_TERM: Final = 1
 #: Surveys without an answer of servers that can be reached, after which an election is tried nevertheless.
 SURVEYS_BEFORE_STANDING: Final = 3
 #: The longest pause after a survey in vain, once the leader has died; in `Settings.death_wait_s`.
@@ -168,7 +170,8 @@ class Elections:
             self.restart()
             return
         raft.observer.incr("raft.transition.heartbeat_timeout")
-        raft.observer.say("warn", f"heartbeat timeout reached, asking the others before an election: term={raft.term}")
+        level = "info" if raft.term <= BOOTSTRAP_TERM else "warn"
+        raft.observer.say(level, f"heartbeat timeout reached, asking the others before an election: term={raft.term}")
         self._begin_survey()
 
     def _may_stand(self, *, counting_own_vote: bool = False) -> bool:
@@ -185,7 +188,7 @@ class Elections:
         ):
             why = "not part of stable configuration, aborting election"
         if why and not self._has_complained:
-            raft.observer.say("warn", why)
+            raft.observer.say("warn" if configurations.latest.servers else "info", why)
         self._has_complained = bool(why)
         return not why
 

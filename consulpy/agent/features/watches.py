@@ -180,7 +180,8 @@ class _Watch:
             raise ValueError(f"{response.code}: {body.decode('utf-8', 'replace').strip()}")
         (text,) = response.headers.getRawHeaders(header, [first])
         found = None if is_none else orjson.loads(body)
-        return int(text) if name == "index" else text, orjson.dumps(watch_result(self._kind, found))
+        result = orjson.dumps(watch_result(self._kind, found), option=orjson.OPT_APPEND_NEWLINE)
+        return int(text) if name == "index" else text, result
 
 
 def _handler(reactor: Any, definition: Mapping[str, Any]) -> Handler:

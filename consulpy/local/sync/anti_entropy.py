@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from consulpy.clock import Clock, Timer, cancel_timer
-from consulpy.errors import RPCError, WireError
+from consulpy.errors import NoServers, RPCError, WireError
 from consulpy.local.sync.catalog_sync import CALL_TIMEOUT_S, CatalogSync
 from consulpy.local.sync.sync_state import Entries
 from consulpy.log import Logger
@@ -79,6 +79,7 @@ class AntiEntropy:
         self._running: Deferred[None] | None = None
         self._server_seen = False
         self._started = False
+        self._has_synced = False
         #: Partial syncs started, and syncs of either kind that failed.
         self.partial_syncs = self.failures = 0
 
@@ -167,6 +168,7 @@ class AntiEntropy:
 
     def _succeeded(self, _: None, full: bool) -> None:
         self._running = None
+        self._has_synced = True
         if not self._started:
             return
         if full:
@@ -180,7 +182,8 @@ class AntiEntropy:
             return
         failure.trap(RPCError, WireError, CancelledError, OSError)
         self.failures += 1
-        _log.warn("anti-entropy: {error}", error=failure.getErrorMessage())
+        is_early = failure.check(NoServers) and not self._has_synced  # the pool is not joined yet
+        (_log.info if is_early else _log.warn)("anti-entropy: {error}", error=failure.getErrorMessage())
         self._schedule_full(RETRY_INTERVAL_S + self._random(RETRY_INTERVAL_S), no_later=True)
 
     def _log_bug(self, failure: Failure) -> None:

@@ -75,6 +75,18 @@ def test_a_script_is_run_for_each_change_and_for_nothing_else(tmp_path: Path, pr
 
 
 @pytest.mark.parametrize("program", [["consul"], [sys.executable, "-m", "consulpy"]], ids=["real", "ours"])
+def test_a_handler_gets_one_line(tmp_path: Path, program: list[str]) -> None:
+    """A shell's `read` fails without the line's end."""
+    assert ours(SERVER, "kv", "put", "w/line", "\u00fc")[0] == 0
+    script = f'read -r line && echo "$line" > {tmp_path}/line; exit 3'
+    command = [*program, "watch", "-type", "keyprefix", "-prefix", "w/line", script]
+    subprocess.run(command, env=environment(SERVER), capture_output=True, timeout=PATIENCE_S, check=False)
+    line = (tmp_path / "line").read_text()
+    assert line.startswith('[{"Key":"w/line","CreateIndex":')
+    assert line.endswith(',"LockIndex":0,"Flags":0,"Value":"w7w=","Session":""}]\n')
+
+
+@pytest.mark.parametrize("program", [["consul"], [sys.executable, "-m", "consulpy"]], ids=["real", "ours"])
 @pytest.mark.parametrize(
     ("script", "status"), [("exit 7", "exit status 7"), ("kill -9 $$", "signal: "), ("nonesuch", "exit status 127")]
 )

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseNeverReceived
+from twisted.web.http_headers import Headers
 
 from consulpy.agent.features.watches import _Watch
 from consulpy.errors import ConfigError
@@ -94,3 +95,25 @@ def test_what_a_watch_cannot_ask_is_named(definition: dict[str, Any], said: str)
     with pytest.raises(ConfigError) as error:
         _Watch(Clock(), Api(), {"args": [] if "http_handler_config" in definition else ["true"], **definition})  # type: ignore[arg-type]
     assert said in str(error.value)
+
+
+def test_a_handler_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from Consul: a shell's `read` fails without the line's end."""
+    got: list[bytes] = []
+
+    async def handle(_position: int | str, result: bytes) -> None:
+        got.append(result)
+
+    class Response:
+        code = 200
+        headers = Headers({"X-Consul-Index": ["7"]})
+
+    api = Api()
+    monkeypatch.setattr("twisted.web.client.readBody", lambda _: succeed(b'{"web": []}'))
+    watch = _Watch(Clock(), api, {"type": "services", "args": ["true"]})  # type: ignore[arg-type]
+    watch._handler = handle
+    watch.start()
+    api.requests[0].callback(Response())
+    watch.stop()
+
+    assert got == [b'{"web":[]}\n']

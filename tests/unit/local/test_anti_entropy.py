@@ -66,6 +66,23 @@ def test_without_a_server_a_full_sync_is_retried_after_15_to_30_seconds() -> Non
     assert agent.catalog.methods[-1] == "Catalog.Register"
 
 
+def test_that_no_server_is_known_yet_is_no_warning() -> None:
+    """A client agent begins before its join has ended."""
+    agent = Agent()
+    agent.catalog.error = NoServers()
+    with capturedLogs() as events:
+        agent.sync.start()
+        agent.clock.advance(0)
+    assert [event["log_level"] for event in events] == [LogLevel.info]
+
+    agent.catalog.error = None
+    agent.clock.advance(30)
+    agent.catalog.error = NoServers()
+    with capturedLogs() as events:
+        agent.clock.advance(120)
+    assert {event["log_level"] for event in events} == {LogLevel.warn}
+
+
 def test_a_new_server_starts_a_full_sync_within_3_seconds() -> None:
     agent = Agent()
     agent.catalog.error = NoServers()

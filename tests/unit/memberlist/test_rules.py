@@ -231,6 +231,13 @@ class TestRefute:
         lone.get(Alive(4, "c1", "127.10.0.2", 8301, b"old tags", VSN))
         assert lone.queued() == [Alive(5, "c1", "127.10.0.2", 8301, b"tags", VSN)]
 
+    @pytest.mark.parametrize(("peer", "level"), [("c1", "info"), ("n2", "warn")])
+    def test_only_what_others_say_of_us_is_a_warning(self, peer: str, level: str) -> None:
+        """A dead message of our own is that of a leave, before a new start."""
+        lone = LoneMemberlist()
+        lone.get(Dead(3, "c1", peer))
+        assert lone.log == [f"{level}: refuting a dead message about ourselves (from {peer})"]
+
     def test_what_we_said_ourselves_is_not(self) -> None:
         lone = LoneMemberlist()
         lone.get(Alive(1, "c1", "127.10.0.2", 8301, b"tags", VSN), Alive(0, "c1", "127.10.0.2", 8301, b"x", VSN))

@@ -3,6 +3,7 @@
 from random import Random
 from typing import Any
 
+import pytest
 from twisted.internet.task import Clock
 
 from consulpy.raft.configuration import Configuration, Server
@@ -64,6 +65,22 @@ def test_it_leads_at_once_when_it_restarts() -> None:
 
 def test_one_of_two_waits_for_a_leader() -> None:
     assert begun(Clock(), Disk(), ME, OTHER).role is Role.FOLLOWER
+
+
+@pytest.mark.parametrize(("servers", "line"), [((), "no known peers"), ((ME, OTHER), "heartbeat timeout reached")])
+def test_the_first_election_of_a_quorum_is_no_warning(servers: tuple[Server, ...], line: str) -> None:
+    """Each quorum begins with it: nobody led before."""
+    clock, said = Clock(), list[str]()
+    raft = server(clock, Disk())
+    raft.observer.say = lambda level, text: said.append(f"{level}: {text}")  # type: ignore[method-assign]
+    raft.start()
+    if servers:
+        raft.bootstrap(Configuration.of(servers))
+    for _ in range(20):
+        clock.advance(1)
+
+    assert said[0].startswith(f"info: {line}")
+    assert not any(text.startswith("warn") for text in said)
 
 
 def restored(raft: Raft) -> tuple[list[int], list[Any]]:
