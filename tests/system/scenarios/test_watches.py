@@ -126,7 +126,7 @@ def test_what_could_never_run_is_refused_at_the_start(tmp_path: Path, watch: dic
 def test_the_agents_own_answers_are_watched_too(tmp_path: Path) -> None:
     """One by its hash, one by its index."""
     lines, roots = tmp_path / "lines", tmp_path / "roots"
-    ours = {"type": "agent_service", "service_id": "web", "args": ["sh", "-c", f"cat >> {lines}; echo >> {lines}"]}
+    ours = {"type": "agent_service", "service_id": "web", "args": ["sh", "-c", f"cat >> {lines}"]}
     ca = {"type": "connect_roots", "args": ["sh", "-c", f"echo $CONSUL_INDEX $(cat) >> {roots}"]}
     file = tmp_path / "watches.json"
     file.write_text(json.dumps({"watches": [ours, ca], "service": {"name": "web", "port": 1}}))
