@@ -7,8 +7,9 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from consulpy.clock import Clock, Timer, cancel_timer
+from consulpy.clock import Clock, cancel_timer
 from consulpy.codec.lazy_dataclass import dataclass
+from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.long_read import LongRead
 from consulpy.state.watch import Watch, WatchRegistry, WatchSet
 
@@ -52,9 +53,9 @@ def wait_s(max_query_time_ns: int, rng: Random, limits: WaitLimits = DEFAULT_WAI
 class BlockingQuery:
     """One blocking query.
 
-    `run` is called at once, and again in the turn after each change of its last dependencies, until the index of its
-    reply passes `min_index`. `epoch()`: another object after the state was replaced; then the query ends with any
-    index.
+    `run` is called at once, and again in a turn after each change of its last dependencies, until the index of its
+    reply passes `min_index`; `woken`: the queue in which it waits for that turn. `epoch()`: another object after the
+    state was replaced; then the query ends with any index.
     `reply` fires with the reply; cancelling it ends the wait. `finish`: computes it if `run` returned a long read.
     `prepare`: called before each later run, which waits for its result (that never fails), if there is one.
     """
@@ -66,6 +67,7 @@ class BlockingQuery:
         max_wait_s: float,
         watchers: WatchRegistry,
         clock: Clock,
+        woken: TimeSlicer,
         epoch: Callable[[], object] = lambda: None,
         finish: Finish | None = None,
         prepare: "Callable[[], Deferred[None] | None] | None" = None,
@@ -77,17 +79,15 @@ class BlockingQuery:
         self._run = run
         self._min_index = min_index
         self._watchers = watchers
-        self._clock = clock
+        self._woken = woken
         self._epoch = epoch
         self._first_epoch = epoch()
         self._watch: Watch | None = None
-        self._rerun: Timer | None = None
         self.reply: Deferred[Any] = Deferred(lambda _: self._stop())
         self._timeout = clock.callLater(max_wait_s, self._timed_out)
         self._run_again()
 
     def _run_again(self) -> None:
-        self._rerun = None
         watch = WatchSet()
         try:
             reply = self._run(watch)
@@ -103,9 +103,12 @@ class BlockingQuery:
             self._watch = self._watchers.wait(watch, self._changed)
 
     def _changed(self) -> None:
-        # In the next turn: several changes cost one run, and the writer does not wait for it.
+        # In a later turn: several changes cost one run, and the writer does not wait for it.
         self._watch = None
-        self._rerun = self._clock.callLater(0, self._prepared, self._run_again)
+        self._woken.defer(self, self._woken_up)
+
+    def _woken_up(self) -> None:
+        self._prepared(self._run_again)
 
     def _prepared(self, run: Callable[[], None]) -> None:
         """Have the query prepared and run; what is under way is given up."""
@@ -157,5 +160,5 @@ class BlockingQuery:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        for timer in (self._rerun, self._timeout):
-            cancel_timer(timer)
+        self._woken.cancel(self)
+        cancel_timer(self._timeout)

@@ -24,6 +24,7 @@ from consulpy.rpc.connect.interface import CertificateAuthority, TlsOfServers
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.interfaces import NoResetFile, RemoteDatacenters, ResetFile, SessionTimes
 from consulpy.rpc.limits.request_limits import RequestLimits
+from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.long_read import LongRead, LongReads
 from consulpy.rpc.methods import Kind, Method
 from consulpy.rpc.quorum import Quorum
@@ -105,6 +106,8 @@ class Server:
         self._held: dict[Deferred[None], Timer] = {}
         #: Reads that take several turns.
         self.long_reads = LongReads(clock)
+        #: Blocking queries that a change has woken.
+        self.woken = TimeSlicer(clock.seconds, lambda run: clock.callLater(0, run))
         self._set_defaults()
 
     def _set_defaults(self) -> None:
@@ -367,6 +370,7 @@ class Server:
             limit_s,
             store.watchers,
             self.clock,
+            self.woken,
             lambda: store.indexes,
             self.long_reads.finish,
             prepare=None if prepare is None else lambda: prepare(self, method.name, request),

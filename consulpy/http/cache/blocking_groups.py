@@ -185,7 +185,6 @@ class _QueryGroup:
         "_index",
         "_metrics",
         "_request",
-        "_scheduled",
         "_timer",
         "_watch",
         "closes",
@@ -205,7 +204,6 @@ class _QueryGroup:
         self._watch: Watch | None = None
         self._index = 0
         self._epoch: object = groups.server.store.indexes
-        self._scheduled: Timer | None = None
         #: A response that is not ready yet, and requests that get it though their index is not smaller.
         self._request: GroupRequest | None = None
         self._due: set[BlockedRequest] = set()
@@ -231,9 +229,9 @@ class _QueryGroup:
         if self._request is not None:
             self._request.cancel()
             self._request = None
-        for timer in (self._timer, self._scheduled):
-            cancel_timer(timer)
-        self._timer = self._scheduled = None
+        cancel_timer(self._timer)
+        self._timer = None
+        self._groups.server.woken.cancel(self)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -260,9 +258,8 @@ class _QueryGroup:
             self._groups.remove(self)
 
     def _schedule(self) -> None:
-        # In the next turn: several changes cost one response, and the writer does not wait for it.
-        if self._scheduled is None:
-            self._scheduled = self._groups.clock.callLater(0, self._update)
+        # In a later turn: several changes cost one response, and the writer does not wait for it.
+        self._groups.server.woken.defer(self, self._update)
 
     def _set_timer(self) -> None:
         cancel_timer(self._timer)
@@ -287,8 +284,7 @@ class _QueryGroup:
 
     def _update(self, due: list[BlockedRequest] | None = None) -> None:
         """Compute the response; send it to all requests with a smaller index, and to those that are `due`."""
-        cancel_timer(self._scheduled)
-        self._scheduled = None
+        self._groups.server.woken.cancel(self)
         if not self._blocked:
             return
         self._due.update(due or ())

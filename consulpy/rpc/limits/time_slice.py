@@ -1,22 +1,26 @@
-"""Time slices: limits how long one connection occupies the reactor.
+"""Time slices: limits how long one connection, or one change, occupies the reactor.
 
-A client may send hundreds of expensive reads in one segment. A real server serves each in a goroutine; here they would
-run one after the other while all other clients wait. So a connection has a slice of time for the calls of one segment;
-the rest run in later turns of the reactor, a slice in each, in order.
+A client may send hundreds of expensive reads in one segment, and one change may wake thousands of blocking queries. A
+real server serves each in a goroutine; here they would run one after the other while all other clients wait. So a
+connection has a slice of time for the calls of one segment; the rest, and all woken queries, run in later turns of the
+reactor, a slice in each, in order.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-#: Time of one connection in one turn, in seconds.
+#: Time of one connection, or of all woken queries, in one turn, in seconds.
 SLICE_S: Final = 0.01
 
 
 class TimeSlicer:
-    """The calls of one connection. `seconds()`: the time; `later(call)`: calls in the next turn."""
+    """The calls of one connection, or of all woken queries.
+
+    `seconds()`: the time; `later(call)`: calls in the next turn.
+    """
 
     def __init__(
-        self, seconds: Callable[[], float], later: Callable[[Callable[[], None]], None], slice_s: float = SLICE_S
+        self, seconds: Callable[[], float], later: Callable[[Callable[[], None]], object], slice_s: float = SLICE_S
     ) -> None:
         self._seconds = seconds
         self._later = later
@@ -38,7 +42,11 @@ class TimeSlicer:
         """Run `call` at once or in a later turn; one call for each `key` is queued."""
         if not self._queue and self._seconds() < self._ends_s:
             call()
-            return
+        else:
+            self.defer(key, call)
+
+    def defer(self, key: object, call: Callable[[], None]) -> None:
+        """Run `call` in a later turn; one call for each `key` is queued."""
         self._queue[key] = call
         self._schedule()
 

@@ -1,10 +1,12 @@
 """Watchers that ask the same wait together: one answer for all, the same bytes as each would get by itself."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from consulpy.http.cache.blocking_groups import BATCH, IDLE_GROUPS_MAX
+from consulpy.rpc.limits.time_slice import SLICE_S
 from consulpy.state.store import Store
 from tests.harness.http import HttpHarness, InMemoryClient, Response
 
@@ -69,6 +71,30 @@ def test_thousands_are_answered_in_several_turns() -> None:
     harness.agent.clock.callLater(0, lambda: answered.append(sum(each.answer is not None for each in waiting)))
     turn(harness)
     assert answered == [BATCH], "others have their turn in between"
+    assert all(each.answer is not None for each in waiting)
+
+
+def test_the_groups_that_one_change_wakes_share_a_slice_of_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are services that are not there: each of them may appear whenever one disappears."""
+    harness = filled()
+    paths = [f"/v1/health/service/none{number}" for number in range(7)]
+    waiting = [wait(harness, path, index_of(harness, path)) for path in paths]
+    woken, clock = harness.agent.server.woken, harness.agent.clock
+    update = woken.defer
+
+    def slow_defer(key: object, run: Callable[[], None]) -> None:
+        def slow() -> None:
+            clock.rightNow += SLICE_S / 3 + 1e-6
+            run()
+
+        update(key, slow)
+
+    monkeypatch.setattr(woken, "defer", slow_defer)
+    harness.tell("PUT /v1/catalog/deregister", {"Node": "n"})
+    answered: list[int] = []
+    clock.callLater(0, lambda: answered.append(sum(each.answer is not None for each in waiting)))
+    clock.advance(0)
+    assert answered == [3], "others have their turn in between"
     assert all(each.answer is not None for each in waiting)
 
 

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from consulpy.errors import NoLeader, NoPathToDatacenter, RPCError
 from consulpy.rpc.blocking import WaitLimits, wait_s
 from consulpy.rpc.call import ClientCaller, ServerCaller
+from consulpy.rpc.limits.time_slice import SLICE_S
 from consulpy.rpc.server import Server
 from consulpy.rpc.server_metadata import ServerInfo
 from consulpy.state.store import Store
@@ -100,6 +101,27 @@ def test_a_blocking_read_is_answered_when_its_own_result_changes(server: Server,
     assert (seen[0].meta.index, len(seen[0].nodes)) == (4, 4)
     assert not clock.getDelayedCalls()
     assert len(server.store.watchers) == 0
+
+
+def test_the_reads_that_one_change_wakes_share_a_slice_of_each_turn(
+    server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of them ran in one turn, while gossip, DNS and all other clients waited."""
+    register(server, "n1")
+    seen = [call(server, "Catalog.ListNodes", nodes(min_query_index=1)) for _ in range(7)]
+    read = server.guard.read
+
+    def slow_read(*given: Any) -> Any:
+        clock.rightNow += SLICE_S / 3 + 1e-6
+        return read(*given)
+
+    monkeypatch.setattr(server.guard, "read", slow_read)
+    register(server, "n2")
+    answered: list[int] = []
+    clock.callLater(0, lambda: answered.append(sum(map(len, seen))))
+    clock.advance(0)
+    assert answered == [3], "others have their turn in between"
+    assert sum(map(len, seen)) == 7
 
 
 def test_a_blocking_read_is_answered_as_it_is_when_time_is_over(server: Server, clock: Clock) -> None:
