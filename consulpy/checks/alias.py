@@ -10,11 +10,15 @@ from typing import Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from consulpy.checks.result import OUTPUT_MAX_BYTES
 from consulpy.clock import Clock, Timer, cancel_timer
 from consulpy.structs.check import CRITICAL, PASSING, WARNING, HealthCheck
 
 #: Seconds after which a failed query of another node is repeated.
 RETRY_S: Final = 5.0
+#: Shortest time between two evaluations that count another alias check, in seconds: checks that alias each other would
+#: go on without end, and so would their outputs, which are cut at `OUTPUT_MAX_BYTES`.
+CHAIN_INTERVAL_S: Final = 1.0
 
 
 class AliasSource(Protocol):
@@ -62,6 +66,9 @@ class AliasCheck:
         self._cancel_watch: Callable[[], None] | None = None
         self._query: Deferred[None] | None = None
         self._index = 0
+        #: Time of the last evaluation, and whether it counted another alias check.
+        self._evaluated_s = 0.0
+        self._is_chained = False
         #: Delays the next evaluation: never run inside `report`, which triggers it.
         self._timer: Timer | None = clock.callLater(0, self._evaluate)
 
@@ -91,6 +98,7 @@ class AliasCheck:
 
     def _evaluate(self) -> None:
         self._timer = None
+        self._evaluated_s = self._clock.seconds()
         if not self._is_local:
             self._query = self._source.remote_node(self._node, self._index).addCallbacks(self._succeeded, self._failed)
             return
@@ -101,7 +109,9 @@ class AliasCheck:
     def _changed(self) -> None:
         self._cancel_watch = None
         if not self._stopped and self._timer is None:
-            self._timer = self._clock.callLater(0, self._evaluate)
+            waited_s = self._clock.seconds() - self._evaluated_s
+            delay_s = max(CHAIN_INTERVAL_S - waited_s, 0.0) if self._is_chained else 0.0
+            self._timer = self._clock.callLater(delay_s, self._evaluate)
 
     def _succeeded(self, result: tuple[int, list[HealthCheck], set[str] | None]) -> None:
         index, checks, services = result
@@ -131,12 +141,14 @@ class AliasCheck:
             self._report(CRITICAL, f"Service {self._service_id} could not be found on node {self._node}")
             return
         counted = [check for check in checks if self._counts(check)]
-        for status in (CRITICAL, WARNING):
-            for check in counted:
-                if check.status == status:
-                    self._report(status, f'Aliased check "{check.name}" failing: {check.output}')
-                    return
-        self._report(PASSING, "All checks passing." if counted else "No checks found.")
+        self._is_chained = any(check.type == "alias" for check in counted)
+        # as Consul: the first that is critical, else the last warning
+        failing = [check for check in counted if check.status == CRITICAL][:1]
+        failing = failing or [check for check in counted if check.status == WARNING][-1:]
+        for check in failing:
+            self._report(check.status, _cut(f'Aliased check "{check.name}" failing: {check.output}'))
+        if not failing:
+            self._report(PASSING, "All checks passing." if counted else "No checks found.")
 
     def _counts(self, check: HealthCheck) -> bool:
         """Whether a check counts: one of the service or of its node, but no alias check: it may alias this one."""
@@ -145,3 +157,7 @@ class AliasCheck:
         if not check.service_id:
             return check.type != "alias"
         return check.service_id == self._service_id
+
+
+def _cut(output: str) -> str:
+    return output.encode("utf-8", "replace")[:OUTPUT_MAX_BYTES].decode("utf-8", "ignore")

@@ -7,7 +7,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from consulpy.checks.alias import AliasCheck
+from consulpy.checks.alias import CHAIN_INTERVAL_S, AliasCheck
+from consulpy.checks.result import OUTPUT_MAX_BYTES
 from consulpy.errors import NoServers
 from consulpy.structs.check import HealthCheck
 
@@ -61,6 +62,8 @@ def check(name: str, status: str, service: str = "web", **fields: Any) -> Health
         ([check("a", "passing")], ("passing", "All checks passing.")),
         ([check("a", "warning"), check("b", "critical")], ("critical", 'Aliased check "b" failing: out')),
         ([check("a", "warning"), check("b", "passing")], ("warning", 'Aliased check "a" failing: out')),
+        ([check("a", "critical"), check("b", "critical")], ("critical", 'Aliased check "a" failing: out')),
+        ([check("a", "warning"), check("b", "warning")], ("warning", 'Aliased check "b" failing: out')),
         ([check("a", "critical", "other")], ("passing", "No checks found.")),
         ([check("n", "critical", "")], ("critical", 'Aliased check "n" failing: out')),
         ([check("alias", "critical")], ("passing", "No checks found.")),
@@ -89,6 +92,31 @@ def test_an_alias_follows_changes_until_it_is_stopped() -> None:
     alias.clock.advance(10)
     assert len(alias.said) == 2
     assert (alias.source.waiting, alias.clock.getDelayedCalls()) == ([], [])
+
+
+def test_checks_that_alias_each_other_come_to_rest() -> None:
+    """Each of them changes the other's output: without a bound they would use the processor and memory up."""
+    alias = Alias("", "web", check("other", "critical", type="alias"))
+    for _ in range(200):
+        alias.source.checks[0].output = alias.said[-1][1]  # what the other one says of this one
+        alias.source.changed()
+        alias.clock.advance(0)
+    assert len(alias.said) == 1
+    for _ in range(200):
+        alias.source.checks[0].output = alias.said[-1][1]
+        alias.source.changed()
+        alias.clock.advance(CHAIN_INTERVAL_S)
+    assert alias.said[-1] == alias.said[-2]
+    assert len(alias.said[-1][1]) == OUTPUT_MAX_BYTES
+
+
+def test_an_alias_of_an_alias_follows_a_change_at_once() -> None:
+    alias = Alias("", "web", check("other", "critical", type="alias"))
+    alias.clock.advance(CHAIN_INTERVAL_S)
+    alias.source.checks = [check("other", "passing", type="alias")]
+    alias.source.changed()
+    alias.clock.advance(0)
+    assert alias.said[-1] == ("passing", "All checks passing.")
 
 
 def test_another_node_is_watched_by_a_blocking_query() -> None:
