@@ -19,7 +19,8 @@ _UNITS_NS: Final = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_PART: Final = re.compile(r"(\d*)(?:\.(\d*))?([a-zµμ]*)", re.IGNORECASE)
+#: A number, and what Go takes for its unit: all up to the next one.
+_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
 #: Digits before the point above which a number exceeds int64, and digits after it that are read.
 _DIGITS_MAX: Final = 30
 

@@ -19,6 +19,9 @@ _PART: Final = re.compile(
     r"""|u(?P<short>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8}))"""
 )
 _INTEGER: Final = re.compile(r"[+-]?(0[xX](_?[0-9a-fA-F])+|0[bB](_?[01])+|0[oO]?(_?[0-7])+|0|[1-9](_?[0-9])*)")
+_DECIMAL: Final = re.compile(r"[+-]?[0-9]+")
+#: Digits of a decimal number above which it has more than 64 bits.
+_DIGITS_MAX: Final = 19
 _TRUE: Final = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE: Final = frozenset(("0", "f", "F", "false", "FALSE", "False"))
 
@@ -98,3 +101,15 @@ def _printable(char: str) -> str:
     if code < 0x20:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def atoi(text: str) -> int:
+    """A decimal number of 64 bits. Raises `ValueError` with the text of Go's Atoi."""
+    reason = "invalid syntax"
+    if _DECIMAL.fullmatch(text) is not None:
+        digits = text.lstrip("+-").lstrip("0") or "0"
+        number = (-1 if text[0] == "-" else 1) * int(digits[: _DIGITS_MAX + 1])
+        if -(1 << 63) <= number < 1 << 63:
+            return number
+        reason = "value out of range"
+    raise ValueError(f"strconv.Atoi: parsing {quoted(text)}: {reason}")

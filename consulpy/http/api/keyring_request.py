@@ -1,13 +1,12 @@
 """The arguments of `/v1/operator/keyring`, which Consul reads before it looks at the token."""
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING, Final
 
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest, RPCError
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
-from consulpy.gocompat.literals import quoted
+from consulpy.gocompat.literals import atoi, quoted
 from consulpy.http.api.params import token
 from consulpy.http.api.routing import Request
 from consulpy.local.api import parse_bool
@@ -68,9 +67,10 @@ def _relay_factor(text: str) -> int:
     """`?relay-factor`: the number of members that relay each reply."""
     if not text:
         return 0
-    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
-        fault = f"strconv.Atoi: parsing {quoted(text)}: invalid syntax"
-        raise BadRequest(f"Bad request: Error parsing relay factor: {fault}")
-    if not 0 <= int(text) <= _RELAY_MAX:
+    try:
+        factor = atoi(text)
+    except ValueError as error:
+        raise BadRequest(f"Bad request: Error parsing relay factor: {error}") from None
+    if not 0 <= factor <= _RELAY_MAX:
         raise BadRequest("Bad request: Invalid relay-factor: Relay factor must be in range: [0, 5]")
-    return int(text)
+    return factor

@@ -31,6 +31,25 @@ def test_anything_else_says_what_was_expected(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("1 s", 'unknown unit " s" in duration "1 s"'),
+        ("1_0s", 'unknown unit "_" in duration "1_0s"'),
+        ("1s%20", 'unknown unit "s%" in duration "1s%20"'),
+        ("1.5.5s", 'missing unit in duration "1.5.5s"'),
+        ("\u0663s", 'invalid duration "\u0663s"'),
+        ("1\u0663s", 'unknown unit "\u0663s" in duration "1\u0663s"'),
+        ("1\ns", 'unknown unit "\ns" in duration "1\ns"'),
+    ],
+)
+def test_a_unit_is_all_up_to_the_next_digit_of_ascii(text: str, error: str) -> None:
+    """Seen on Consul 1.8.7."""
+    with pytest.raises(DurationError) as raised:
+        parse_duration_ns(text)
+    assert str(raised.value) == f"time: {error}"
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0s"), (90, "1m30s"), (5400, "1h30m0s"), (0.25, "250ms"), (1.5, "1.5s"), (2e-5, "20µs"), (-3, "-3s")],
 )

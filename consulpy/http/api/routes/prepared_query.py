@@ -1,13 +1,12 @@
 """/v1/query: prepared queries. Below it Consul has its own errors for unknown methods."""
 
 import dataclasses
-import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import NotFound, RPCError
 from consulpy.gocompat.json_decode import GoError, Shape, decode, loads
-from consulpy.gocompat.literals import quoted
+from consulpy.gocompat.literals import atoi, quoted
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.http.api.params import apply_to_read, apply_to_write
 from consulpy.http.api.refused import denied_headers, is_refusal
@@ -49,7 +48,6 @@ _QUERY: Final = Shape(
     },
 )
 _NOT_FOUND: Final = "Query not found"
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def _query_in(request: Request) -> PreparedQuery:
@@ -129,9 +127,10 @@ def _execute_request(agent: "AgentInterface", request: Request, id_or_name: str)
         query.source.node = "_agent"
     limit = request.query.get("limit")
     if limit:
-        if _WHOLE.fullmatch(limit) is None:
-            raise RPCError(f"Bad limit: strconv.Atoi: parsing {quoted(limit)}: invalid syntax")
-        query.limit = int(limit)
+        try:
+            query.limit = atoi(limit)
+        except ValueError as error:
+            raise RPCError(f"Bad limit: {error}") from None
     return query
 
 
