@@ -66,12 +66,12 @@ class ConfigEntries:
 
         Raises `RPCError` if it would break a discovery chain, or has no name.
         """
-        if not entry.name:
-            raise RPCError("failed inserting config entry: object missing primary index")
         key = entry_key(entry.kind, entry.name)
         old = self.table.get(*key)
         if check_and_set and entry.modify_index != (old.modify_index if old is not None else 0):
             return False
+        if not entry.name:
+            raise RPCError("failed inserting config entry: object missing primary index")
         self._check(entry.kind, entry.name, entry)
         created = old.create_index if old is not None else change.index
         change.put(self.table, key, dataclasses.replace(entry, create_index=created, modify_index=change.index))

@@ -42,13 +42,15 @@ DEPTH_MAX: Final = 64
 _ENDS_SERVERS: Final = "this would end every Consul server that reads it"
 
 
-def validate(entry: Any) -> None:
-    """Raises `RPCError` with the first error of an entry."""
-    for error in _errors(entry):
+def validate(entry: Any, *, is_stale: bool = False) -> None:
+    """Raises `RPCError` with the first error of an entry. `is_stale`: its index is that of no entry without a name, so
+    that where Consul looks for the name last there is none to be missed.
+    """
+    for error in _errors(entry, is_stale):
         raise RPCError(error)
 
 
-def _errors(entry: Any) -> Iterator[str]:
+def _errors(entry: Any, is_stale: bool) -> Iterator[str]:
     if not isinstance(entry, NewerEntry):
         yield from number_errors(entry)
     yield from meta_errors(entry.meta or {})
@@ -57,7 +59,7 @@ def _errors(entry: Any) -> Iterator[str]:
     if isinstance(entry, ProxyDefaults | ServiceDefaults):
         for number, extension in enumerate(entry.envoy_extensions or ()):
             yield from free_settings_errors(extension.arguments or {}, f"EnvoyExtensions[{number}].Arguments")
-    if not entry.name:
+    if not entry.name and not (is_stale and entry.kind in _NAMELESS):
         yield _NAMELESS.get(entry.kind, "Name is required")
     if isinstance(entry, ServiceSplitter):
         yield from _splitter_errors(entry)

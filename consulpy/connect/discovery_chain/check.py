@@ -74,9 +74,9 @@ def _touched(entries: Entries, kind: str, name: str) -> tuple[dict[str, None], d
 
 
 def _check_clash(entries: Entries, kind: str, name: str, new: Any) -> None:
-    """A name is that of one kind of gateway only."""
+    """A name, in whatever case, is that of one kind of gateway only."""
     other = TERMINATING if kind == INGRESS else INGRESS
-    if new is not None and entries.find(other, name) is not None:
+    if new is not None and any(entry.name.lower() == name.lower() for entry in entries.of_kind(other)):
         raise GraphError(
             f"cannot create a {quoted(kind)} config entry with name {quoted(name)}, "
             f"a {quoted(other)} config entry with that name already exists"

@@ -59,11 +59,18 @@ def _refuse_null(request: EntryRequest) -> None:
 
 
 def _check(_server: "Server", request: EntryRequest) -> None:
+    if not isinstance(request.entry, ServiceIntentions):
+        _validated(request)
+
+
+def _validated(request: EntryRequest) -> Any:
+    """The entry, normalized. Raises `RPCError`."""
     from consulpy.connect.config_entries.normalize import normalized
     from consulpy.connect.config_entries.validate import validate
 
-    if not isinstance(request.entry, ServiceIntentions):
-        validate(normalized(request.entry, request.leading_kind))
+    entry = normalized(request.entry, request.leading_kind)
+    validate(entry, is_stale=request.op == UPSERT_CAS and entry.modify_index != 0)
+    return entry
 
 
 @write("ConfigEntry.Apply", EntryCall, bool, check_forwarded=_refuse_null, before_rights=_check)
@@ -73,16 +80,12 @@ def apply(server: "Server", request: EntryRequest) -> Any:
     One of a newer kind, or with newer fields, only if all servers of the quorum know these: the others would end, or
     drop the fields.
     """
-    from consulpy.connect.config_entries.normalize import normalized
-    from consulpy.connect.config_entries.validate import validate
-
     op = request.op or UPSERT
     if op not in (UPSERT, UPSERT_CAS):
         raise RPCError(f"invalid config entry operation type: {op}")
     if isinstance(request.entry, ServiceIntentions):
         return service_intentions.put(server, request, is_conditional=op == UPSERT_CAS)
-    entry = normalized(request.entry, request.leading_kind)
-    validate(entry)
+    entry = _validated(request)
     if isinstance(entry, NewerEntry) or any(newer_paths(entry)):
         return Deferred.fromCoroutine(_write_newer(server, _request(server, request, op, entry)))
     return server.config_entry_writes.run(server.submit, Command(_request(server, request, op, entry)))

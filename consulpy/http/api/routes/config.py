@@ -1,6 +1,6 @@
 """/v1/config: config entries."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.errors import BadRequest, RPCError
 from consulpy.filter import compile_filter
@@ -25,6 +25,10 @@ from consulpy.structs.service_intentions import (
 
 if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
+
+
+#: No entry has it.
+_INDEX_MAX: Final = (1 << 63) - 1
 
 
 def _kind_and_name(request: Request) -> tuple[str, str]:
@@ -83,7 +87,7 @@ async def put(agent: "AgentInterface", request: Request) -> Response:
         return Response(await service_intentions.write(agent, request, entry, cas))
     body = apply_to_write(agent, request, EntryRequest(op="upsert", entry=entry, leading_kind=entry.kind))
     if cas is not None:
-        body.op, entry.modify_index = "upsert-cas", cas
+        body.op, entry.modify_index = "upsert-cas", min(cas, _INDEX_MAX)
     newer = list(newer_paths(entry))
     if not newer:
         return Response(await agent.caller.call("ConfigEntry.Apply", body))
@@ -114,7 +118,7 @@ async def delete(agent: "AgentInterface", request: Request) -> Response:
     if "cas" not in request.query:
         await agent.caller.call("ConfigEntry.Delete", body)
         return Response({})
-    entry.modify_index = unsigned(request.query.get("cas"))
+    entry.modify_index = min(unsigned(request.query.get("cas")), _INDEX_MAX)
     try:
         return Response(await agent.caller.call("ConfigEntry.DeleteCas", body))
     except RPCError as error:
