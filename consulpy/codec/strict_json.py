@@ -13,6 +13,25 @@ DEPTH_MAX: Final = 100
 #: Maximum digits of an integer, which fit into Go's widest type.
 DIGITS_MAX: Final = 309
 
+#: A member: its name and value.
+_Pairs = list[tuple[str, Any]]
+
+
+class Repeated(dict[str, Any]):
+    """An object some of whose names came more than once; of each the last value. `pairs`: all members as they came."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: _Pairs) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def _object(pairs: _Pairs) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Repeated(pairs)
+
+
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -26,8 +45,10 @@ class JsonError(ValueError):
 
 
 def first_value(text: str) -> Any:
-    """Parse the first value of `text`; what follows it is ignored. Raises `JsonError`."""
-    return _checked(text, lambda: _DECODER.raw_decode(text, len(text) - len(text.lstrip(" \t\r\n")))[0])
+    """Parse the first value of `text`; what follows it is ignored. Objects with a name twice are `Repeated`. Raises
+    `JsonError`.
+    """
+    return _checked(text, lambda: _WITH_REPEATED.raw_decode(text, len(text) - len(text.lstrip(" \t\r\n")))[0])
 
 
 def parse(data: bytes | str) -> Any:
@@ -90,3 +111,6 @@ def refuse_constant(name: str) -> Any:
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=refuse_constant, parse_float=parse_float, parse_int=parse_int)
+_WITH_REPEATED: Final = json.JSONDecoder(
+    parse_constant=refuse_constant, parse_float=parse_float, parse_int=parse_int, object_pairs_hook=_object
+)

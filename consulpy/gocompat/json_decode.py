@@ -13,10 +13,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from consulpy.codec.record import Record, camel
-from consulpy.codec.strict_json import JsonError, first_value
+from consulpy.codec.strict_json import JsonError, Repeated, first_value
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.base64_decode import decode_base64
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
+from consulpy.gocompat.json_errors import GoError as GoError
+from consulpy.gocompat.json_errors import Mismatch as Mismatch
+from consulpy.gocompat.json_errors import NewerField as NewerField
+from consulpy.gocompat.json_errors import UnknownField as UnknownField
+from consulpy.gocompat.json_errors import mismatch as mismatch
 
 _R = TypeVar("_R", bound=Record)
 
@@ -24,7 +29,7 @@ _INT64: Final = 1 << 63
 #: Whole numbers up to it are exact as float64.
 _EXACT: Final = 1 << 53
 #: Similarity (0 to 1) from which a name counts as a misspelling of another one.
-_SIMILARITY_MIN: Final = 0.75
+_SIMILARITY_MIN: Final = 0.65
 
 
 #: Durations are int64 nanoseconds.
@@ -36,10 +41,6 @@ _FLOAT: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0
 #: The body that was parsed last, for the errors of its decoding; "" if it is longer than `_QUOTED_MAX` characters.
 _parsed: Final = [""]
 _QUOTED_MAX: Final = 65536
-
-
-class GoError(Exception):
-    """A decoding error with Go's text."""
 
 
 def loads(body: bytes) -> Any:
@@ -110,22 +111,24 @@ class Shape:
 
     `name`: Go's name of the struct, with its package. `custom`: whether the struct has an `UnmarshalJSON` of its own;
     errors inside then name only the field that contains it. `durations`: fields (by Go name) that are durations;
-    `strict_durations`: other types than texts and numbers are errors there, not 0. `unsigned`: fields of type uint64;
-    `types`: fields whose type has another name. `aliases`: other spellings (lower case) -> Go name; the proper spelling
-    has precedence. `without`: fields that are not accepted. `ignored`: names (lower case) of texts that are accepted
-    and not used. `newer`: names of later versions (`newer_fields`). `inner`: shapes of contained records. `readers`:
-    functions that decode the values of fields (by Go name). `strict`: whether an unknown member is an error.
-    `foreign_allowed`: only one similar to a field's name is an error.
+    `strict_durations`: durations for which other types than texts and numbers are errors, not 0. `unsigned`: fields
+    of type uint64; `types`: fields whose type has another name. `aliases`: other spellings (lower case) -> Go name;
+    the proper spelling has precedence. `without`: fields that are not accepted. `nulls`: fields whose decoder gets
+    null too. `ignored`: names of texts that are accepted and not used. `newer`: names of later versions
+    (`newer_fields`). `inner`: shapes of contained records. `readers`: functions that decode the values of fields (by
+    Go name). `strict`: whether an unknown member is an error. `foreign_allowed`: only one similar to a field's name
+    is an error.
     """
 
     name: str = ""
     custom: bool = False
     durations: frozenset[str] = frozenset()
-    strict_durations: bool = False
+    strict_durations: frozenset[str] = frozenset()
     unsigned: frozenset[str] = frozenset()
     types: Mapping[str, str] = dataclasses.field(default_factory=dict)
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     without: frozenset[str] = frozenset()
+    nulls: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     newer: Mapping[str, str] = dataclasses.field(default_factory=dict)
     inner: "Mapping[type[Record], Shape]" = dataclasses.field(default_factory=dict)
@@ -173,6 +176,8 @@ class _Member:
     read: _Read
     exactly: type
     is_alias: bool = False
+    has_nil: bool = False  # null empties it; else null leaves the value of the same name before it
+    merges: bool = False  # an object adds to the one of the same name before it
 
 
 def _members_of(cls: type[Record], shape: Shape) -> list[_Member]:
@@ -180,17 +185,21 @@ def _members_of(cls: type[Record], shape: Shape) -> list[_Member]:
     members = []
     for field in dataclasses.fields(typing.cast(Any, cls)):
         go_name = field.metadata.get("go") or camel(field.name)
-        kind = _without_none(hints[field.name])
+        hint = hints[field.name]
+        kind = _without_none(hint)
         go_type, exactly = shape.types.get(go_name, ""), _Nothing
-        if go_name in shape.durations:
-            read: _Read = _strict_duration if shape.strict_durations else decode_duration
+        if go_name in shape.strict_durations:
+            read: _Read = _strict_duration
+        elif go_name in shape.durations:
+            read = decode_duration
         elif go_name in shape.readers:
             read = shape.readers[go_name]
         elif go_name in shape.unsigned:
             read = _unsigned(go_type or "uint64")
         else:
             read, exactly = _reader(kind, shape, go_type), kind if kind in (str, bool) else _Nothing
-        members.append(_Member(field.name, go_name, read, exactly))
+        has_nil = kind is Any or hint is not kind or go_name in shape.durations
+        members.append(_Member(field.name, go_name, read, exactly, has_nil=has_nil, merges=kind is not Any))
     return members
 
 
@@ -208,42 +217,6 @@ _LENIENT: Final = Shape(strict=False)
 _STRICT: Final = Shape()
 
 
-class UnknownField(GoError):
-    """An unknown member."""
-
-
-class NewerField(UnknownField):
-    """A member of a later version, or of Enterprise, with a value that asks for something."""
-
-
-class Mismatch(GoError):
-    """A value of another type than its field's: Go's `UnmarshalTypeError`.
-
-    `value`: the value's description; `struct`: the innermost struct, None outside of any; `path`: the fields that lead
-    to it.
-    """
-
-    def __init__(self, value: str, go_type: str) -> None:
-        super().__init__(value)
-        self.value, self.go_type = value, go_type
-        self.struct: str | None = None
-        self.path: list[str] = []
-
-    def within(self, struct: str, field: str) -> None:
-        """Record the struct and field that contain the value."""
-        if self.struct is None:
-            self.struct = struct
-        self.path.insert(0, field)
-
-    def clear_path(self) -> None:
-        """Drop the path, as an `UnmarshalJSON` of a struct's own does."""
-        self.struct, self.path = None, []
-
-    def __str__(self) -> str:
-        where = f"struct field {self.struct or ''}.{'.'.join(self.path)}" if self.path else "value"
-        return f"json: cannot unmarshal {self.value} into Go {where} of type {self.go_type}"
-
-
 def decode(cls: type[_R], raw: Any, shape: Shape) -> _R:
     """Decode parsed JSON; null gives an empty record. Raises `GoError`."""
     record = cls()
@@ -253,22 +226,40 @@ def decode(cls: type[_R], raw: Any, shape: Shape) -> _R:
         raise mismatch(raw, shape.name or f"structs.{cls.__name__}")
     members = shape.members(cls)
     aliased: list[tuple[_Member, Any]] = []
-    for key, value in raw.items():
+    given: dict[str, Any] = {}
+    for key, value in raw.pairs if type(raw) is Repeated else raw.items():
         member = members.get(key) or members.get(key.lower())
         if member is None:
             if shape.strict:
                 _refuse_unknown(key, value, shape, members)
-        elif value is None:
+        elif value is None and member.go not in shape.nulls and member.attribute not in given:
             continue
         elif member.is_alias:
-            aliased.append((member, value))
+            if value is not None:
+                aliased.append((member, value))
         else:
+            if member.attribute in given:
+                value = _repeated(member, given[member.attribute], value)
+            given[member.attribute] = value
+            if value is None and member.go not in shape.nulls:
+                setattr(record, member.attribute, getattr(cls(), member.attribute))
+                continue
             fits = type(value) is member.exactly
             setattr(record, member.attribute, value if fits else _read_field(member, value, shape))
     for member, value in aliased:
+        read = _read_field(member, value, shape)
         if not getattr(record, member.attribute):
-            setattr(record, member.attribute, _read_field(member, value, shape))
+            setattr(record, member.attribute, read)
     return record
+
+
+def _repeated(member: _Member, before: Any, value: Any) -> Any:
+    """The value of a field whose name comes again, as Go has it, which decodes each into the same struct."""
+    if value is None:
+        return None if member.has_nil else before
+    if member.merges and isinstance(before, dict) and isinstance(value, dict):
+        return Repeated([pair for each in (before, value) for pair in getattr(each, "pairs", each.items())])
+    return value
 
 
 def _read_field(member: _Member, value: Any, shape: Shape) -> Any:
@@ -282,10 +273,10 @@ def _read_field(member: _Member, value: Any, shape: Shape) -> Any:
 def _refuse_unknown(key: str, value: Any, shape: Shape, known: Iterable[str]) -> None:
     """Raises `GoError` for a member that is neither ignored nor an empty newer one."""
     name = key.lower()
-    if name in shape.ignored:
+    if (ignored := next((each for each in shape.ignored if each.lower() == name), None)) is not None:
         if not isinstance(value, str | None):
             error = mismatch(value, "string")
-            error.within(shape.struct, key)
+            error.within(shape.struct, ignored)
             raise error
         return
     since = newer_fields.version_of(name, shape.newer)
@@ -436,11 +427,3 @@ def _go_type(kind: Any, outer: Shape) -> str:
     if isinstance(kind, type) and issubclass(kind, Record):
         return outer.of(kind).name or f"structs.{kind.__name__}"
     return {str: "string", int: "int", bool: "bool", float: "float64"}.get(kind, "interface {}")
-
-
-def mismatch(value: Any, go_type: str) -> Mismatch:
-    """Go's error for a value that is not of `go_type`."""
-    return Mismatch("bool" if isinstance(value, bool) else _JSON_KINDS.get(type(value), "number"), go_type)
-
-
-_JSON_KINDS: Final = {str: "string", list: "array", dict: "object", type(None): "null"}

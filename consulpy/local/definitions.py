@@ -57,7 +57,9 @@ _CHECK_NEWER: Final = fields_of("CheckType")
 
 
 @dataclass(slots=True)
-class _WeightsBody(Record):
+class WeightsBody(Record):
+    """Weights as a request has them: what it leaves out is 0."""
+
     passing: int = 0
     warning: int = 0
 
@@ -91,7 +93,7 @@ class _ServiceBody(Record):
     port: int = 0
     check: _CheckBody | None = None
     checks: list[_CheckBody] | None = None
-    weights: _WeightsBody | None = None
+    weights: WeightsBody | None = None
     token: str = ""
     enable_tag_override: bool = False
     proxy: ConnectProxy = field(default_factory=ConnectProxy)
@@ -132,7 +134,7 @@ def _service_shape(check: Shape) -> Shape:
     """The shape of a service, and of its sidecar, whose checks have the shape `check`."""
     inner: dict[type[Record], Shape] = {
         _CheckBody: check,
-        _WeightsBody: WEIGHTS,
+        WeightsBody: WEIGHTS,
         ServiceAddress: ADDRESS,
         ConnectProxy: PROXY,
     }

@@ -81,7 +81,7 @@ def _error_of(kind: CheckType) -> str:
         return "TTL must be > 0 for TTL checks"
     if kind.output_max_size < 0:
         return "MaxOutputMaxSize must be positive"
-    if kind.failures_before_warning > kind.failures_before_critical:
+    if kind.failures_before_warning and kind.failures_before_warning > kind.failures_before_critical:
         return "FailuresBeforeWarning can't be higher than FailuresBeforeCritical"
     return ""
 

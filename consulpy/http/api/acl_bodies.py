@@ -1,16 +1,20 @@
 """Request bodies of /v1/acl, decoded as Go does."""
 
+import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
-from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, mismatch
+from consulpy.gocompat.json_decode import GoError, Shape, decode, loads, mismatch, record_reader
 from consulpy.gocompat.newer_fields import fields_of
 from consulpy.gocompat.time import go_time
 from consulpy.http.api.routing import Request
 from consulpy.local.shapes import INDEXES, aux_struct
 from consulpy.structs.acl import (
+    CLIENT,
     AuthMethod,
     BindingRule,
     LegacyAcl,
@@ -28,6 +32,10 @@ from consulpy.structs.acl_requests import AuthorizationQuestion, BootstrapBody, 
 _Body = TypeVar("_Body", bound=Record)
 
 
+#: The form of a time, as Go's errors have it.
+_TIME: Final = '"2006-01-02T15:04:05Z07:00"'
+
+
 def _time(value: Any) -> bytes:
     """Decode an RFC 3339 time."""
     try:
@@ -38,7 +46,9 @@ def _time(value: Any) -> bytes:
             raise ValueError
         return go_time(found.timestamp())
     except (ValueError, OverflowError):
-        raise GoError(f'parsing time {value!r} as "2006-01-02T15:04:05Z07:00": cannot parse') from None
+        written = json.dumps(value, ensure_ascii=False)
+        rest, wanted = (written[1:], "2006") if isinstance(value, str) else (written, '"')
+        raise GoError(f'parsing time "{written}" as "{_TIME}": cannot parse "{rest}" as "{wanted}"') from None
 
 
 def _hash(value: Any) -> None:
@@ -48,34 +58,66 @@ def _hash(value: Any) -> None:
 
 
 _IDENTITIES: Final[dict[type[Record], Shape]] = {
-    Link: Shape("structs.ACLTokenPolicyLink"),
     ServiceIdentity: Shape("structs.ACLServiceIdentity"),
     NodeIdentity: Shape("structs.ACLNodeIdentity"),
     TemplatedPolicy: Shape(
         "structs.ACLTemplatedPolicy",
-        ignored=frozenset({"templateid"}),
+        ignored=frozenset({"TemplateID"}),
         inner={TemplateVariables: Shape("structs.ACLTemplatedPolicyVariables")},
     ),
 }
+_LISTS: Final = {
+    "ServiceIdentities": "[]*structs.ACLServiceIdentity",
+    "NodeIdentities": "[]*structs.ACLNodeIdentity",
+}
+
+
+def _links(name: str) -> Callable[[Any], Any]:
+    """What decodes links to policies or roles, each a struct of this name."""
+    read = record_reader(Link, Shape(f"structs.{name}"))
+
+    def decode_links(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise mismatch(value, f"[]structs.{name}")
+        return [read(each) if each is not None else Link() for each in value]
+
+    return decode_links
+
+
+_HASHED: Final = aux_struct("Hash string")
 _TOKEN: Final = Shape(
-    aux_struct('ExpirationTTL interface {} "json:\\",omitempty\\""'),
+    aux_struct("ExpirationTTL interface {}", "Hash string"),
     custom=True,
     durations=frozenset({"ExpirationTTL"}),
     unsigned=INDEXES,
     without=frozenset({"Type"}),
-    readers={"ExpirationTime": _time, "CreateTime": _time, "Hash": _hash},
+    readers={
+        "ExpirationTime": _time,
+        "CreateTime": _time,
+        "Hash": _hash,
+        "Policies": _links("ACLTokenPolicyLink"),
+        "Roles": _links("ACLTokenRoleLink"),
+    },
+    types=_LISTS,
     newer=fields_of("Token"),
     inner=_IDENTITIES,
 )
 _POLICY: Final = Shape(
-    "structs.ACLPolicy",
+    _HASHED,
+    custom=True,
     unsigned=INDEXES,
     types={"Syntax": "acl.SyntaxVersion"},
     newer=fields_of("Policy"),
     readers={"Hash": _hash},
 )
 _ROLE: Final = Shape(
-    "structs.ACLRole", unsigned=INDEXES, newer=fields_of("Role"), inner=_IDENTITIES, readers={"Hash": _hash}
+    _HASHED,
+    custom=True,
+    unsigned=INDEXES,
+    newer=fields_of("Role"),
+    inner=_IDENTITIES,
+    readers={"Hash": _hash, "Policies": _links("ACLRolePolicyLink")},
+    types=_LISTS,
 )
 _RULE: Final = Shape("structs.ACLBindingRule", unsigned=INDEXES, newer=fields_of("BindingRule"))
 _METHOD: Final = Shape(
@@ -85,10 +127,21 @@ _METHOD: Final = Shape(
     unsigned=INDEXES,
     newer=fields_of("AuthMethod"),
 )
+
+
+@dataclass(slots=True)
+class _Legacy(LegacyAcl):
+    """A legacy token, a client's unless it says something else."""
+
+    type: str = CLIENT
+
+
 _LEGACY: Final = Shape("structs.ACL", unsigned=INDEXES)
 _LOGIN: Final = Shape("structs.ACLLoginParams", newer=fields_of("LoginParams"))
 _VARIABLES: Final = Shape("structs.ACLTemplatedPolicyVariables")
-_QUESTION: Final = Shape("structs.ACLAuthorizationRequest", newer=fields_of("AuthorizationQuestion"))
+_QUESTION: Final = Shape(
+    "structs.ACLAuthorizationRequest", types={"Resource": "acl.Resource"}, newer=fields_of("AuthorizationQuestion")
+)
 _BOOTSTRAP: Final = Shape("structs.ACLInitialTokenBootstrapRequest")
 
 
@@ -149,9 +202,9 @@ def login(request: Request) -> LoginParams | None:
 def legacy(request: Request) -> LegacyAcl:
     """A legacy token (before 1.4); no body is an empty one. Raises `BadRequest`."""
     if not request.body:
-        return LegacyAcl()
+        return _Legacy()
     try:
-        return decode(LegacyAcl, loads(request.body), _LEGACY)
+        return decode(_Legacy, loads(request.body), _LEGACY)
     except GoError as error:
         raise BadRequest(f"Request decode failed: {error}") from None
 
@@ -163,7 +216,7 @@ def questions(request: Request) -> list[AuthorizationQuestion]:
         if found is None:
             return []
         if not isinstance(found, list):
-            raise GoError("json: cannot unmarshal object into Go value of type []structs.ACLAuthorizationRequest")
+            raise mismatch(found, "[]structs.ACLAuthorizationRequest")
         return [decode(AuthorizationQuestion, each, _QUESTION) for each in found]
     except GoError as error:
         raise BadRequest(f"Bad request: Failed to decode request body: {error}") from None

@@ -14,13 +14,14 @@ from consulpy.connect.config_entries.newer import unserved_field_errors
 from consulpy.connect.config_entries.numbers import UINT32
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
-from consulpy.gocompat.json_decode import GoError, nanoseconds
+from consulpy.gocompat.json_decode import GoError, nanoseconds, untyped
 from consulpy.gocompat.multierror import format_errors
 from consulpy.gocompat.weak_text import weak_text
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.newer_config_entry import DURATIONS, MESH, NEWER_KINDS, NewerEntry
 from consulpy.structs.newer_config_fields import without_nulls
 from consulpy.structs.newer_entry_fields import with_go_names
+from consulpy.structs.service import MeshGateway
 
 _DURATIONS: Final = frozenset(
     {
@@ -93,10 +94,9 @@ def _in_ns(value: Any, path: str, decoder: "_Decoder") -> Any:
 
 
 def weakly_decoded(cls: type[_R], raw: Any) -> _R:
-    """A record from a JSON object, types taken loosely, unknown members ignored. Raises `GoError`."""
+    """A record from a JSON object, types taken loosely. Raises `GoError`."""
     decoder = _Decoder()
     decoded: _R = decoder.record(cls, raw, "")
-    decoder.unknown.clear()
     decoder.finish()
     return decoded
 
@@ -133,6 +133,8 @@ class _Decoder:
                 continue
             if name in _DURATIONS:
                 decoded = self.duration(inner, value)
+            elif cls is MeshGateway:
+                decoded = self.scalar("string", value, inner, shown_as="structs.MeshGatewayMode")
             elif name in UINT32:
                 decoded = self._uint32s(hints[name], value, inner)
             else:
@@ -205,16 +207,19 @@ class _Decoder:
                 self._mismatch(path, "map", each)
         return merged
 
-    def scalar(self, kind: str, value: Any, path: str) -> Any:
-        """Convert between text, number and boolean, as mapstructure does (weakly typed input). `kind`: Go's."""
+    def scalar(self, kind: str, value: Any, path: str, shown_as: str = "") -> Any:
+        """Convert between text, number and boolean, as mapstructure does (weakly typed input). `kind`: Go's.
+
+        `shown_as`: the name of its type in errors, if it has another one.
+        """
         value = _only(value)
         if value is None:
             return _ZEROS[kind]
         if isinstance(value, dict | list):
-            self._mismatch(path, kind, value)
+            self._mismatch(path, shown_as or kind, value)
             return _ZEROS[kind]
         if kind == "string":
-            return weak_text(value)
+            return weak_text(untyped(value))
         try:
             return _READ[kind](value)
         except (ValueError, OverflowError):

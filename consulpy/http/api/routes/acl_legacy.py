@@ -8,7 +8,7 @@ from consulpy.http.api.acl_route import acl_route, delete_record
 from consulpy.http.api.params import apply_to_write
 from consulpy.http.api.routing import HttpError, Request, Response
 from consulpy.http.api.rpc_read import read
-from consulpy.structs.acl import CLIENT, LegacyAcl
+from consulpy.structs.acl import LegacyAcl
 from consulpy.structs.acl_log_entries import LegacyRequest
 from consulpy.structs.acl_requests import LegacyReadRequest
 from consulpy.structs.requests import SpecificRequest
@@ -33,7 +33,6 @@ async def update(agent: "AgentInterface", request: Request) -> Response:
 
 
 async def _set(agent: "AgentInterface", request: Request, acl: LegacyAcl) -> Response:
-    acl.type = acl.type or CLIENT
     body = apply_to_write(agent, request, LegacyRequest(op="set", acl=acl))
     return Response({"ID": await agent.caller.call("ACL.Apply", body)})
 

@@ -47,7 +47,7 @@ _DEREGISTER: Final = Shape(
     aux_struct("Address string"),
     custom=True,
     types={"CheckID": "types.CheckID"},
-    ignored=frozenset({"address"}),
+    ignored=frozenset({"Address"}),
     newer=fields_of("DeregisterRequest"),
 )
 

@@ -33,7 +33,7 @@ _INTENTION: Final = Shape(
     unsigned=INDEXES,
     types={"Action": "structs.IntentionAction", "SourceType": "structs.IntentionSourceType"},
     without=frozenset({"CreatedAt", "UpdatedAt", "Hash"}),
-    ignored=frozenset({"createdat", "updatedat", "hash"}),  # set by the servers
+    ignored=frozenset({"CreatedAt", "UpdatedAt", "Hash"}),  # set by the servers
     newer=fields_of("Intention"),
 )
 

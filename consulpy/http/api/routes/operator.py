@@ -36,8 +36,7 @@ for _method in ("GET", "POST", "PUT", "DELETE"):
 
 _AUTOPILOT: Final = Shape(
     "api.AutopilotConfiguration",
-    durations=frozenset({"LastContactThreshold", "ServerStabilizationTime"}),
-    strict_durations=True,
+    strict_durations=frozenset({"LastContactThreshold", "ServerStabilizationTime"}),
     unsigned=INDEXES | {"MaxTrailingLogs", "MinQuorum"},
     types={"MinQuorum": "uint"},
 )
@@ -86,7 +85,7 @@ async def autopilot(agent: "AgentInterface", request: Request) -> Response:
     """The autopilot configuration; durations as text."""
     config = await _ask(agent, request, "Operator.AutopilotGetConfiguration")
     shown = config.to_json()
-    for name in _AUTOPILOT.durations:
+    for name in _AUTOPILOT.strict_durations:
         shown[name] = format_duration_ns(shown[name])
     return Response(shown)
 

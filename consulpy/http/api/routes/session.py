@@ -49,7 +49,7 @@ def _session_in(agent: "AgentInterface", request: Request) -> Session:
         given = decode(Session, raw, _SHAPE)
         names = {name.lower(): value for name, value in raw.items()} if isinstance(raw, dict) else {}
         for name, checks in (("nodechecks", given.node_checks), ("checks", given.checks)):
-            if checks and names.get(name, [""])[0] is None:
+            if checks and (names.get(name) or [""])[0] is None:
                 checks[0] = SERF_HEALTH  # Go leaves the default's element in the place of a null
         for name, field in _FIELDS.items():
             if names.get(name) is not None:
