@@ -359,20 +359,20 @@ class Leadership:
         self.transfer(finished)
 
     def disk_failed(self, error: Exception) -> None:
-        """The disk failed: fail pending proposals, and let another server lead.
+        """The disk failed: let another server lead, which is sent what waits; it succeeds if a majority stores it.
 
         Where there is none, what failed is given up: it must not happen later after all.
         """
-        raft = self._raft
-        durable = raft.persistence.durable_index
-        waiting = [raft.waiting.pop(index) for index in sorted(raft.waiting) if index > durable]
         if self.replications:
             if self._transfer is None:
                 self.abdicate()
-        else:
-            raft.discard_unstored()
-            if durable < self.first_index:
-                self.step_down(self.term, f"the first entry of this office cannot be stored: {error}")
+            return
+        raft = self._raft
+        durable = raft.persistence.durable_index
+        waiting = [raft.waiting.pop(index) for index in sorted(raft.waiting) if index > durable]
+        raft.discard_unstored()
+        if durable < self.first_index:
+            self.step_down(self.term, f"the first entry of this office cannot be stored: {error}")
         for finished in waiting:
             finished(error)
 
