@@ -144,6 +144,20 @@ def test_many_instances_of_a_prepared_query_are_rendered_elsewhere() -> None:
     assert asking.answer.json["Nodes"][0]["Checks"] is None
 
 
+def test_the_results_of_a_transaction_that_reads_much_are_rendered_elsewhere() -> None:
+    """A transaction may read whole trees: 64 keys at their largest, or all keys, 64 times."""
+    elsewhere = Elsewhere()
+    harness = filled(elsewhere, short=True)
+    operations = [{"KV": {"Verb": "get", "Key": "big/0"}}, {"KV": {"Verb": "get-tree", "Key": "big/"}}]
+    asking = harness.begin("PUT /v1/txn", json.dumps(operations))
+    assert asking.raw == b""
+    elsewhere.work()
+    assert asking.answer is not None
+    results = asking.answer.json["Results"]
+    assert [each["KV"]["Key"] for each in results] == ["big/0", *(f"big/{number}" for number in range(COUNT))]
+    assert asking.answer.json["Errors"] is None
+
+
 @pytest.mark.parametrize("short", [True, False])
 def test_what_comes_behind_a_large_answer_is_answered_after_it(short: bool) -> None:
     elsewhere = Elsewhere()

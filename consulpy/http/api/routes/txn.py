@@ -12,6 +12,7 @@ from consulpy.http.api import render
 from consulpy.http.api.body_shapes import API
 from consulpy.http.api.params import apply_to_read, apply_to_write, token
 from consulpy.http.api.refused import missing_headers
+from consulpy.http.api.render import Rows
 from consulpy.http.api.routes.kv import refuse_large
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.structs.kv import DirEntry
@@ -70,10 +71,14 @@ def _is_key_write(verb: str) -> bool:
     return verb in ("set", "delete", "delete-cas", "delete-tree", "cas", "lock", "unlock")
 
 
-def _results(reply: TxnReply) -> list[dict[str, Any]] | None:
-    if reply.errors:
-        return None
-    return [_result(result) for result in reply.results or ()]
+def _results(reply: TxnReply) -> Rows | None:
+    return None if reply.errors else Rows(reply.results or (), _result, _result_bytes)
+
+
+def _result_bytes(result: TxnResult) -> int:
+    if result.kv is not None:
+        return len(result.kv.value or b"")
+    return len(result.check.output) if result.check is not None else 0
 
 
 def _result(result: TxnResult) -> dict[str, Any]:
