@@ -405,7 +405,7 @@ class Agent(AgentParts):
         logs.set_level(fresh.log_level)
         if self.dns is not None:
             self.dns.reconfigure(settings.dns(fresh))
-        _log.info("reloaded: {changes}", changes=str(changes) or "nothing changed")
+        _log.info("reloaded: {changes}", changes=changes)
 
     def reset(self) -> "Deferred[None]":
         """Empty the agent's own state and, if it leads, the servers' (`features.reset`)."""

@@ -371,7 +371,22 @@ def test_a_reload_tells_what_it_applies() -> None:
     assert changes.applied == ("recursors", "log_level")
     assert changes.need_restart == ("ports.http",)
     assert str(changes) == "applied: recursors, log_level; not applied before a restart: ports.http"
-    assert str(compare(before, before)) == "nothing changed"
+    assert str(compare(before, before)) == "no setting changed"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'ca_file = "ca.pem"',
+        'ca_path = "authorities"',
+        'cert_file = "a.pem" key_file = "a.key"',
+        'tls { https { cert_file = "a.pem" key_file = "a.key" } } ports { https = 8501 }',
+    ],
+)
+def test_a_reload_tells_that_certificates_were_read_again(keys: str) -> None:
+    """Whoever replaced a certificate under its name was told that nothing had changed."""
+    config = hcl(keys)
+    assert str(compare(config, config)) == "no setting changed; certificates and keys were read again"
 
 
 def test_every_key_is_declared_soundly() -> None:
