@@ -18,7 +18,6 @@ from consulpy.checks.dial import Dialer
 from consulpy.checks.result import OUTPUT_MAX_BYTES, CheckFailed, Probe, Result
 from consulpy.checks.ttl import TTLCheck
 from consulpy.clock import Clock, Timer, cancel_timer
-from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.errors import BadRequest
 from consulpy.log import Logger
 from consulpy.structs.check import CRITICAL, WARNING
@@ -37,25 +36,25 @@ _SECOND_NS: Final = 1_000_000_000
 Report = Callable[[str, str], None]
 
 
-@dataclass(slots=True)
 class Thresholds:
-    """Results in a row that are needed before a status is reported."""
+    """Results in a row that are needed before a status is reported; the first result is reported in any case."""
 
-    success_before_passing: int
-    failures_before_critical: int
-    failures_before_warning: int
-    successes: int = 0
-    failures: int = 0
+    def __init__(
+        self, success_before_passing: int, failures_before_critical: int, failures_before_warning: int
+    ) -> None:
+        self._success_before_passing = self._successes = success_before_passing
+        self._failures_before_critical = self._failures = failures_before_critical
+        self._failures_before_warning = failures_before_warning
 
     def add(self, status: str) -> str | None:
         """Count a result. The status to report: its own, or warning before critical; None: not yet."""
         if status == CRITICAL:
-            self.failures, self.successes = self.failures + 1, 0
-            if self.failures >= self.failures_before_critical:
+            self._failures, self._successes = self._failures + 1, 0
+            if self._failures >= self._failures_before_critical:
                 return CRITICAL
-            return WARNING if self.failures >= self.failures_before_warning else None
-        self.successes, self.failures = self.successes + 1, 0
-        return status if self.successes >= self.success_before_passing else None
+            return WARNING if self._failures >= self._failures_before_warning else None
+        self._successes, self._failures = self._successes + 1, 0
+        return status if self._successes >= self._success_before_passing else None
 
 
 class IntervalCheck:

@@ -1,7 +1,7 @@
 """Deregisters services whose check has been critical for longer than `deregister_critical_service_after`.
 
-Looked at every 30 s (public documentation of Consul). Less than a minute, which Consul raises to one, is honoured once
-there has been a result: a check is critical before its first run too.
+Looked at every 30 s (public documentation of Consul). The time begins with the first result, as a check is critical
+before its first run too (seen of a real agent). Less than a minute, which Consul raises to one, is honoured.
 """
 
 from typing import Final
@@ -15,8 +15,6 @@ _log = Logger()
 #: Seconds between looks; less while a check asks for less, down to `INTERVAL_MIN_S`.
 INTERVAL_S: Final = 30.0
 INTERVAL_MIN_S: Final = 1.0
-#: Shortest time for a check without a result, in seconds.
-UNKNOWN_MIN_S: Final = 60.0
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -49,13 +47,9 @@ class Reaper:
                 continue
             after_s = kind.deregister_critical_service_after / _SECOND_NS
             interval_s = min(interval_s, after_s)
-            if since_s is None:
+            if since_s is None or entry.first_result_s is None:
                 continue
-            if after_s < UNKNOWN_MIN_S:
-                if entry.first_result_s is None:
-                    after_s = UNKNOWN_MIN_S
-                else:
-                    since_s = max(since_s, entry.first_result_s)
+            since_s = max(since_s, entry.first_result_s)
             if now_s - since_s > after_s and self._local.entries.service(service_id) is not None:
                 self._reap(service_id, check_id, now_s - since_s)
         self._again(interval_s)

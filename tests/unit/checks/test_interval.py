@@ -94,13 +94,24 @@ def test_a_stopped_check_reports_nothing_and_leaves_no_timer() -> None:
     assert (probe.cancelled, said, clock.getDelayedCalls()) == (1, [], [])
 
 
-def test_success_before_passing_and_failures_before_critical() -> None:
-    bad = Result("critical", "bad")
-    probe = FakeProbe(Result("passing"), Result("warning"), Result("passing", "3rd"), bad, Result("passing"), bad, bad)
-    clock, _, said = started(probe, success=3, failures=2)
-    clock.advance(5)
-    clock.pump([10] * 6)
-    assert said == [("passing", "3rd"), ("critical", "bad")]
+BAD, GOOD, WARN = Result("critical"), Result("passing"), Result("warning")
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ([GOOD, BAD, GOOD, GOOD], ["passing", None, None, None]),
+        ([GOOD, BAD, BAD, GOOD, GOOD, GOOD], ["passing", None, "critical", None, None, "passing"]),
+        (
+            [BAD, GOOD, WARN, GOOD, BAD, GOOD, BAD, BAD],
+            ["critical", None, None, "passing", None, None, None, "critical"],
+        ),
+    ],
+)
+def test_success_before_passing_and_failures_before_critical(results: list[Result], said: list[str | None]) -> None:
+    """The first result is reported at once (seen of a real agent), whatever the status at the registration."""
+    thresholds = Thresholds(3, 2, 2)
+    assert [thresholds.add(result.status) for result in results] == said
 
 
 def test_a_ttl_check_without_update_becomes_critical() -> None:
@@ -149,7 +160,6 @@ def test_an_error_at_the_start_of_a_run_does_not_end_the_check() -> None:
 
 def test_failures_before_warning_and_critical() -> None:
     """Consul 1.11."""
-    bad = Result("critical", "no")
-    clock, _, said = started(FakeProbe(bad, bad, bad, bad), failures=4, warning=2)
-    clock.pump([5, 10, 10, 10])
-    assert said == [("warning", "no"), ("warning", "no"), ("critical", "no")]
+    clock, _, said = started(FakeProbe(GOOD, BAD, BAD, BAD, BAD), failures=4, warning=2)
+    clock.pump([5, 10, 10, 10, 10])
+    assert [status for status, _ in said] == ["passing", "warning", "warning", "critical"]

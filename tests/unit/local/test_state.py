@@ -136,7 +136,8 @@ def test_services_critical_for_too_long_are_deregistered() -> None:
     """Looked at every 30 s."""
     agent = Agent()
     Reaper(agent.local, agent.clock).start()
-    agent.service({"Name": "s", "Check": {"TTL": "1h", "DeregisterCriticalServiceAfter": "90s"}})
+    agent.service({"Name": "s", "Check": {"CheckID": "k", "TTL": "1h", "DeregisterCriticalServiceAfter": "90s"}})
+    agent.local.update_ttl("k", "critical", "")
     agent.service({"Name": "fine", "Check": {"TTL": "1h", "DeregisterCriticalServiceAfter": "1s", "Status": "passing"}})
     agent.clock.pump([30] * 3)
     assert set(agent.local.services) == {"s", "fine"}
@@ -145,7 +146,7 @@ def test_services_critical_for_too_long_are_deregistered() -> None:
 
 
 @pytest.mark.parametrize(("after", "gone_s"), [("10s", 41), ("20s", 51), ("45s", 76), ("1s", 32)])
-def test_less_than_a_minute_counts_from_the_first_result(after: str, gone_s: int) -> None:
+def test_the_time_counts_from_the_first_result(after: str, gone_s: int) -> None:
     agent = Agent()
     Reaper(agent.local, agent.clock).start()
     agent.service({"Name": "s", "Check": {"CheckID": "k", "TTL": "1h", "DeregisterCriticalServiceAfter": after}})
@@ -157,14 +158,15 @@ def test_less_than_a_minute_counts_from_the_first_result(after: str, gone_s: int
     assert set(agent.local.services) == set()
 
 
-def test_a_check_without_a_result_has_a_minute() -> None:
-    """It is critical from its registration on, and may run only every minute."""
+def test_a_check_without_a_result_deregisters_nothing() -> None:
+    """It is critical from its registration on. A TTL check has a result when its time is up (seen of a real agent)."""
     agent = Agent()
     Reaper(agent.local, agent.clock).start()
-    agent.service({"Name": "s", "Check": {"CheckID": "k", "TTL": "1h", "DeregisterCriticalServiceAfter": "5s"}})
-    agent.clock.pump([1] * 60)
+    agent.service({"Name": "s", "Check": {"CheckID": "k", "TTL": "1h", "DeregisterCriticalServiceAfter": "1m"}})
+    agent.clock.pump([30] * 120)
     assert set(agent.local.services) == {"s"}
-    agent.clock.pump([1] * 6)
+    agent.starter.running["k"].report("critical", "TTL expired")
+    agent.clock.pump([30] * 3)
     assert agent.local.services == {}
 
 
