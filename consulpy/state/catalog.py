@@ -242,21 +242,20 @@ class Catalog:
 
     def _tags_by_name(self, node_meta: dict[str, str] | None) -> dict[str, list[str]]:
         """The tags of each service, by name. Only services that changed since the last call are recomputed."""
+        if node_meta:
+            nodes = [node.node.lower() for node in self.nodes_table.all() if has_meta(node, node_meta)]
+            there = [row for node in nodes for row in self.services_table.by("node", node)]
+            return dict(sorted(_tags_of(there).items()))
         by_name, known = self.services_table.secondary_indexes["name"], self._tags
         found: dict[str, list[str]] = {}
-        if node_meta:
-            for name in by_name:
-                there = [row for row in by_name.get(name) if has_meta(self.nodes_table.get(row.node), node_meta)]
-                found.update(_tags_of(there))
-        else:
-            self._tags = {}
-            for name in by_name:
-                rows = by_name.get(name)  # the same tuple until one of the rows changes
-                cached = known.get(name)
-                if cached is None or cached[0] is not rows:
-                    cached = (rows, _tags_of(rows))
-                self._tags[name] = cached
-                found.update(cached[1])
+        self._tags = {}
+        for name in by_name:
+            rows = by_name.get(name)  # the same tuple until one of the rows changes
+            cached = known.get(name)
+            if cached is None or cached[0] is not rows:
+                cached = (rows, _tags_of(rows))
+            self._tags[name] = cached
+            found.update(cached[1])
         return dict(sorted(found.items()))
 
     def _services_on(self, node: Node) -> list[NodeService]:
