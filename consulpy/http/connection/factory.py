@@ -18,7 +18,7 @@ from consulpy.rpc.spool_file import InThread
 #: The name of this listener in the table of connections.
 LISTENER: Final = "http"
 #: Connections above the limit of their client that are told so, of all clients together; more are closed without a
-#: word. Over TLS they wait for the handshake, and each takes a file descriptor meanwhile.
+#: word, and all while the table is full. Over TLS they wait for the handshake, and each takes a file descriptor.
 REFUSING_MAX: Final = 32
 
 
@@ -68,7 +68,8 @@ class HttpFactory(HTTPFactory):
         client = getattr(addr, "host", "")
         if client and 0 < self.connections_per_client <= self.connections.of_client(LISTENER, client):
             self.refused += 1
-            if self._refusing >= REFUSING_MAX:
+            room = self.connections.total - len(self.connections)
+            if self._refusing >= min(REFUSING_MAX, room):
                 return None
             self._refusing += 1
             return LimitExceeded(self._refusal_ended)

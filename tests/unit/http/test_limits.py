@@ -226,6 +226,17 @@ def test_those_above_the_limit_that_wait_for_a_handshake_are_few() -> None:
     assert harness.site.refused == REFUSING_MAX + 11
 
 
+def test_those_above_the_limit_take_no_descriptor_that_is_reserved_for_other_things() -> None:
+    """With few descriptors, half TLS handshakes left none for script checks."""
+    harness = HttpHarness(connections_per_client=2)
+    harness.site.connections.total = 3
+    first = InMemoryClient(harness)
+    InMemoryClient(harness)
+    assert [harness.site.buildProtocol(first.address) is None for _ in range(3)] == [False, True, True]
+    assert not refused(harness, "127.0.0.8").raw
+    assert harness.site.buildProtocol(first.address) is None
+
+
 def refused(harness: HttpHarness, host: str) -> InMemoryClient:
     class Elsewhere(InMemoryClient):
         address = IPv4Address("TCP", host, 1)
