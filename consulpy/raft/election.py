@@ -1,20 +1,18 @@
-"""Elections: when a server stands, its survey before, the votes that it gets and gives (docs/wire/raft.md 6, 7).
+"""Elections: when a server stands, and the votes that it gives (docs/wire/raft.md 6, 7).
 
     leader silent -> survey: does a majority know no leader, and is our log no older? -> candidacy -> office
     TimeoutNow, or the leader's program has ended -> candidacy with LeadershipTransfer
 
-The survey is not part of Raft: it keeps a server that comes back from raising its term and so unseating a leader that
-all others hear. It uses calls that real servers answer too (`Status.Leader`, `Status.RaftStats`).
+The survey (`survey.py`) is not part of Raft.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from consulpy.clock import Timer, cancel_timer
-from consulpy.codec.record import Record
-from consulpy.raft.configuration import Server
-from consulpy.raft.interfaces import Respond, Role, Unreachable
-from consulpy.raft.messages import PeerState, RequestVote, RequestVoteReply, TimeoutNow
+from consulpy.raft.candidacy import Candidacy
+from consulpy.raft.interfaces import Respond, Role
+from consulpy.raft.messages import RequestVote, RequestVoteReply, TimeoutNow
+from consulpy.raft.survey import Survey
 
 if TYPE_CHECKING:
     from consulpy.raft.server import RaftServer
@@ -27,8 +25,6 @@ BOOTSTRAP_TERM: Final = 1
 SURVEYS_BEFORE_STANDING: Final = 3
 #: The longest pause after a survey in vain, once the leader has died; in `Settings.death_wait_s`.
 SURVEY_PAUSES: Final = 5
-#: The pause between the next rounds of candidates whose vote was split then, in durations of a round.
-ROUNDS_APART: Final = 2.0
 
 
 class Elections:
@@ -240,183 +236,3 @@ class Elections:
     def _cancel_timer(self) -> None:
         cancel_timer(self._timer)
         self._timer = None
-
-
-class Survey:
-    """Surveys the other voters: would an election have a chance? `dead`: a leader that is known to be dead."""
-
-    def __init__(self, raft: "RaftServer", dead: str, over: Callable[["Survey"], None]) -> None:
-        self._raft = raft
-        self.dead = dead
-        self._over: Callable[[Survey], None] | None = over
-        self._own = (raft.log.last_term, raft.log.last_index)
-        self._voters = raft.configurations.latest.voters
-        self._willing = int(raft.is_voter)
-        self._unclear = 0
-        self._open = 0
-        self._timer: Timer | None = None
-        #: The voter whose log is the newest, and newer than ours, and that knows no other leader.
-        self.better: Server | None = None
-        self._newest = self._own
-
-    @property
-    def has_majority(self) -> bool:
-        """Whether a majority would vote for us."""
-        return self._willing >= len(self._voters) // 2 + 1
-
-    @property
-    def may_have_majority(self) -> bool:
-        """Whether a majority might vote for us, since some voters could be reached but did not answer."""
-        return self._willing + self._unclear >= len(self._voters) // 2 + 1
-
-    def start(self) -> None:
-        """Send the requests."""
-        raft = self._raft
-        others = [server for server in self._voters if server.id != raft.server_id]
-        self._open = len(others)
-        self._timer = raft.clock.callLater(raft.settings.survey_timeout_s, self._time_is_up)
-        if not others:
-            self._finish()
-        for server in others:
-            if server.address != self.dead:
-                raft.sender.survey(server, self._receiver(server))
-            else:
-                self._open -= 1
-
-    def stop(self) -> None:
-        """Ignore further answers."""
-        self._over = None
-        cancel_timer(self._timer)
-
-    def _receiver(self, server: Server) -> Callable[[Record | Exception], None]:
-        return lambda answer: self._answered(server, answer)
-
-    def _answered(self, server: Server, answer: Record | Exception) -> None:
-        if self._over is None:
-            return
-        self._open -= 1
-        if isinstance(answer, PeerState):
-            knows_none = answer.leader in ("", self._raft.address, self.dead)
-            position = (answer.last_log_term, answer.last_log_index)
-            self._willing += knows_none and position <= self._own
-            if knows_none and position > self._newest:
-                self.better, self._newest = server, position
-        elif not isinstance(answer, Unreachable):
-            self._unclear += 1
-        if self.has_majority or not self._open:
-            self._finish()
-
-    def _time_is_up(self) -> None:
-        self._unclear += self._open
-        self._finish()
-
-    def _finish(self) -> None:
-        over = self._over
-        self.stop()
-        if over is not None:
-            over(self)
-
-
-class Candidacy:
-    """One round of an election, in one term.
-
-    `rank`: of this server among those that all stand at once; the round ends soon after all have answered, if nobody
-    has won. None: it ends with the election timeout.
-    """
-
-    def __init__(
-        self, raft: "RaftServer", transfer: bool, not_elected: Callable[[], None], rank: int | None = None
-    ) -> None:
-        self._raft = raft
-        self._transfer = transfer
-        self._not_elected = not_elected
-        self._rank = rank
-        self._open = 0
-        self._votes: set[str] = set()
-        self._voters = {server.id: server for server in raft.configurations.latest.voters}
-        self._is_over = False
-        self._timer: Timer | None = None
-        self.term = raft.term + 1
-        self._began_s = raft.clock.seconds()
-
-    def start(self) -> None:
-        """Enter the next term, vote for this server, and send vote requests once that is durable."""
-        raft = self._raft
-        raft.set_leader("")
-        raft.set_term(self.term)
-        raft.become(Role.CANDIDATE)
-        if raft.server_id in self._voters:
-            raft.vote(raft.address)
-        timeout_s = raft.settings.election_timeout_s * (1 + raft.rng.random())
-        self._timer = raft.clock.callLater(timeout_s, self._time_is_up)
-        raft.persistence.after(self._ask)
-
-    def stop(self) -> None:
-        """Ignore further votes."""
-        self._is_over = True
-        cancel_timer(self._timer)
-
-    def _ask(self) -> None:
-        if self._is_over:
-            return
-        raft = self._raft
-        request = RequestVote(
-            candidate=raft.address,
-            last_log_index=raft.log.last_index,
-            last_log_term=raft.log.last_term,
-            leadership_transfer=self._transfer,
-            term=self.term,
-        )
-        for server in self._voters.values():
-            if server.id == raft.server_id:
-                self._count(server.id)
-            else:
-                self._open += 1
-                raft.sender.call(server, request, self._receiver(server))
-
-    def _receiver(self, server: Server) -> Callable[[Record | Exception], None]:
-        def answered(reply: Record | Exception) -> None:
-            self._open -= 1
-            if self._is_over:
-                return
-            if (
-                isinstance(reply, RequestVoteReply)
-                and reply.term > self.term
-                and self._raft.terms.admits(reply.term, server.address)
-            ):
-                self._raft.follow(reply.term)
-                self._raft.persistence.flush()
-                return
-            if isinstance(reply, RequestVoteReply) and reply.granted and reply.term == self.term:
-                self._count(server.id)
-            if self._rank is not None and not self._open and not self._is_over:
-                self._end_soon(self._rank)
-
-        return answered
-
-    def _count(self, server_id: str) -> None:
-        if self._is_over:
-            return
-        self._votes.add(server_id)
-        if len(self._votes) >= len(self._voters) // 2 + 1:
-            self.stop()
-            self._raft.observer.sample("raft.candidate.electSelf", 1000 * (self._raft.clock.seconds() - self._began_s))
-            self._raft.observer.say(
-                "info", f"election won: term={self.term} votes={len(self._votes)} of {len(self._voters)}"
-            )
-            self._raft.lead()
-
-    def _end_soon(self, rank: int) -> None:
-        """The vote was split: the candidates begin the next round in turn, each when the last one can be over."""
-        cancel_timer(self._timer)
-        raft = self._raft
-        round_s = max(raft.clock.seconds() - self._began_s, raft.settings.death_wait_s)
-        self._timer = raft.clock.callLater((ROUNDS_APART * rank + raft.rng.random() / 4) * round_s, self._time_is_up)
-
-    def _time_is_up(self) -> None:
-        if not self._is_over:
-            self.stop()
-            self._raft.observer.say(
-                "warn", f"election timeout reached: term={self.term} votes={len(self._votes)} of {len(self._voters)}"
-            )
-            self._not_elected()

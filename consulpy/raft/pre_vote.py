@@ -2,7 +2,7 @@
 
 Who closes the connection on it, as older servers do, counts as one that refuses: the last newer server of three could
 never be elected. Nothing here changes by it: neither term nor vote nor the time of the last contact. Our own candidates
-survey the others instead (`consulpy.raft.election`), by calls that servers of every version answer.
+survey the others instead (`consulpy.raft.survey`), by calls that servers of every version answer.
 Source: hashicorp/raft 1.7, raft.go, requestPreVote.
 """
 
