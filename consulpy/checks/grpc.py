@@ -5,7 +5,6 @@ another (field 1: 1 is SERVING). Without the optional library the check is refus
 """
 
 from typing import Any, Final
-from urllib.parse import unquote
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -14,6 +13,7 @@ from twisted.python.failure import Failure
 from consulpy.checks.agenttls import OwnTls, no_tls
 from consulpy.checks.dial import Dialer, DialError, finish, split_host_port
 from consulpy.checks.failure import reason as reason_of
+from consulpy.checks.grpc_response import GrpcResponse, RpcFailed, stream_reset
 from consulpy.checks.result import CheckFailed, Result
 from consulpy.codec.protobuf import text_field
 from consulpy.errors import BadRequest
@@ -31,30 +31,14 @@ except ImportError:
 
 _SERVING: Final = 1
 _FRAME_HEADER_BYTES: Final = 9
-#: The type, at byte 3, of a server's first frame: SETTINGS (RFC 9113, 3.4).
-_SETTINGS: Final = b"\x04"
-#: Names of gRPC's status codes, by number.
-_CODES: Final = (
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-)
-#: Largest response in bytes; a valid one has less than ten.
-_RESPONSE_MAX_BYTES: Final = 65536
+#: Largest payload of a frame that a server may send, as nothing else was announced (RFC 9113, 6.5.2).
+_FRAME_MAX_BYTES: Final = 16384
+#: Types of frames.
+_SETTINGS: Final = 4
+_GOAWAY: Final = 7
+#: Sizes of a GOAWAY's fields: last stream, error code.
+_GOAWAY_FIELDS: Final = (4, 8)
+_STREAM_MASK: Final = 0x7FFFFFFF
 
 
 class GrpcProbe:
@@ -93,10 +77,10 @@ class GrpcProbe:
             call: Any = await endpoint.connect(Factory.forProtocol(HealthCall))
         except DialError as error:
             text = f'connection error: desc = "transport: Error while dialing {error}"'
-            raise CheckFailed(f"rpc error: code = Unavailable desc = {text}") from None
+            raise RpcFailed("Unavailable", text) from None
         except CheckFailed as error:
             text = f'connection error: desc = "transport: authentication handshake failed: {error}"'
-            raise CheckFailed(f"rpc error: code = Unavailable desc = {text}") from None
+            raise RpcFailed("Unavailable", text) from None
         try:
             status = await call.start(self._target, self._service, "https" if self._kind.grpc_use_tls else "http")
         except CancelledError:
@@ -112,17 +96,19 @@ class HealthCall(Protocol):
     """One connection with one call."""
 
     def __init__(self) -> None:
-        self._first = b""
+        self._buffer = b""
+        self._is_http2 = False
         self._http2 = h2.connection.H2Connection()
         self._answer: Deferred[int] | None = None
-        self._body = b""
+        self._stream = 0
+        self._response = GrpcResponse()
 
     def start(self, authority: str, service: str, scheme: str) -> Deferred[int]:
         """Call `Check`: the serving status of `service` ("": of the whole server). Fails with `CheckFailed`."""
         assert self.transport is not None, "started after the connection was made"
         answer = self._answer = Deferred(lambda _: self.close())
         self._http2.initiate_connection()
-        stream = self._http2.get_next_available_stream_id()
+        self._stream = self._http2.get_next_available_stream_id()
         headers = [
             (":method", "POST"),
             (":scheme", scheme),
@@ -132,8 +118,8 @@ class HealthCall(Protocol):
             ("user-agent", "Consul Health Check"),
             ("te", "trailers"),
         ]
-        self._http2.send_headers(stream, headers)
-        self._http2.send_data(stream, _framed(_request(service)), end_stream=True)
+        self._http2.send_headers(self._stream, headers)
+        self._http2.send_data(self._stream, _framed(_request(service)), end_stream=True)
         self.transport.write(self._http2.data_to_send())
         return answer
 
@@ -144,62 +130,71 @@ class HealthCall(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Handle the frames of the response."""
-        if len(self._first) < _FRAME_HEADER_BYTES:
-            self._first += data
-            if self._first[3:4] not in (b"", _SETTINGS):  # another protocol may never complete a frame
-                self._fail("Unavailable", "the server does not speak HTTP/2")
-                return
+        self._buffer += data
         try:
-            events = self._http2.receive_data(data)
+            while frame := self._next_frame():
+                if frame[3] == _GOAWAY:
+                    self._goes_away(frame[_FRAME_HEADER_BYTES:])
+                    continue
+                for event in self._http2.receive_data(frame):
+                    self._handle(event)
         except h2.exceptions.ProtocolError as error:
-            self._fail("Unavailable", f"no HTTP/2: {error}")
-            return
-        for event in events:
-            self._handle(event)
+            self._fail(RpcFailed("Unavailable", f"no HTTP/2: {error}"))
+        except CheckFailed as error:
+            self._fail(error)
         if self.transport is not None:
             self.transport.write(self._http2.data_to_send())
+
+    def _next_frame(self) -> bytes:
+        """The next frame of the buffer; empty if it is not complete, or nobody waits. Raises `RpcFailed`."""
+        head = self._buffer[:_FRAME_HEADER_BYTES]
+        size = int.from_bytes(head[:3], "big")
+        if not self._is_http2 and len(head) > 3:  # another protocol may never complete a frame
+            if head[3] != _SETTINGS:
+                raise RpcFailed("Unavailable", "the server does not speak HTTP/2")
+            self._is_http2 = True
+        if size > _FRAME_MAX_BYTES and len(head) == _FRAME_HEADER_BYTES:
+            raise RpcFailed("Unavailable", f"no HTTP/2: a frame of {size} bytes")
+        end = _FRAME_HEADER_BYTES + size
+        if self._answer is None or len(head) < _FRAME_HEADER_BYTES or len(self._buffer) < end:
+            return b""
+        frame, self._buffer = self._buffer[:end], self._buffer[end:]
+        return frame
+
+    def _goes_away(self, payload: bytes) -> None:
+        """The server shuts down; it completes what it has begun (RFC 9113, 6.8), which h2 would not read."""
+        last, code = (int.from_bytes(payload[end - 4 : end], "big") for end in _GOAWAY_FIELDS)
+        if code or last & _STREAM_MASK < self._stream:
+            raise RpcFailed("Unavailable", "the connection is draining")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Fail the call, unless it has ended."""
         cause = reason_of(reason.value)
-        self._fail("Unavailable", "connection closed" if cause == "EOF" else cause)
+        self._fail(RpcFailed("Unavailable", "connection closed" if cause == "EOF" else cause))
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, h2.events.DataReceived):
-            self._body += event.data
             self._http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            if len(self._body) > _RESPONSE_MAX_BYTES:
-                self._fail("ResourceExhausted", "the answer is too long")
-        elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
-            self._check_headers({_text(key): _text(value) for key, value in event.headers})
+            self._response.data(event.data)
+        elif isinstance(event, h2.events.ResponseReceived):
+            self._response.start(_headers(event), is_all=event.stream_ended is not None)
+        elif isinstance(event, h2.events.TrailersReceived):
+            self._response.trailers(_headers(event))
         elif isinstance(event, h2.events.StreamEnded):
-            self._succeed()
-        elif isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated):
-            self._fail("Unavailable", f"the server ended the stream, code {event.error_code}")
+            status, answer, self._answer = self._response.end(), self._answer, None
+            if answer is not None:
+                answer.callback(status)
+        elif isinstance(event, h2.events.StreamReset):
+            raise stream_reset(event.error_code)
 
-    def _check_headers(self, headers: dict[str, str]) -> None:
-        status = headers.get(":status", "200")
-        code = headers.get("grpc-status", "0")
-        if code != "0":
-            number = int(code) if code.isdecimal() and len(code) < 10 else 2
-            name = _CODES[number] if number < len(_CODES) else f"Code({code})"
-            self._fail(name, unquote(headers.get("grpc-message", "")))
-        elif status != "200":
-            self._fail("Unknown", f"the server answered HTTP {status}")
-
-    def _succeed(self) -> None:
-        answer, self._answer = self._answer, None
-        if answer is None:
-            return
-        try:
-            answer.callback(_status(self._body))
-        except ValueError as error:
-            answer.errback(CheckFailed(f"rpc error: code = Internal desc = {error}"))
-
-    def _fail(self, code: str, text: str) -> None:
+    def _fail(self, error: CheckFailed) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
-            answer.errback(CheckFailed(f"rpc error: code = {code} desc = {text}"))
+            answer.errback(error)
+
+
+def _headers(event: Any) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in event.headers}
 
 
 def _text(value: str | bytes) -> str:
@@ -214,15 +209,3 @@ def _request(service: str) -> bytes:
 def _framed(message: bytes) -> bytes:
     """Prefix a message with gRPC's compression flag (0) and its length."""
     return b"\x00" + len(message).to_bytes(4, "big") + message
-
-
-def _status(body: bytes) -> int:
-    """Decode a HealthCheckResponse: field 1, enum; 0 when absent. Raises ValueError."""
-    if len(body) < 5 or body[0] != 0 or int.from_bytes(body[1:5], "big") != len(body) - 5:
-        raise ValueError("the answer is no gRPC message")
-    message = body[5:]
-    if not message:
-        return 0
-    if len(message) != 2 or message[0] != 0x08:
-        raise ValueError("the answer is no HealthCheckResponse")
-    return message[1]

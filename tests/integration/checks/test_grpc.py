@@ -75,6 +75,53 @@ async def test_grpc_health(listen: Callable[[Any], int], service: str, status: s
     assert result == Result(status, output.format(target=target))
 
 
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+SETTINGS = _frame(4, 0, 0, b"")
+#: HEADERS (`:status` 200 by its index, the content type as a literal), a message, trailers (RFC 7541).
+ANSWER = (
+    _frame(1, 4, 1, b"\x88\x00\x0ccontent-type\x10application/grpc")
+    + _frame(0, 0, 1, b"\0\0\0\0\2\x08\1")
+    + _frame(1, 5, 1, b"\x00\x0bgrpc-status\x010")
+)
+
+
+def _goaway(last: int, code: int) -> bytes:
+    return _frame(7, 0, 0, last.to_bytes(4, "big") + code.to_bytes(4, "big") + b"bye")
+
+
+@pytest.mark.parametrize(
+    ("sent", "output"),
+    [
+        (SETTINGS + ANSWER, "success"),
+        (SETTINGS + _goaway(1, 0) + ANSWER, "success"),
+        (SETTINGS + _goaway(2**31 - 1, 0) + ANSWER, "success"),
+        (SETTINGS + _goaway(0, 0) + ANSWER, "Unavailable desc = the connection is draining"),
+        (SETTINGS + _goaway(1, 11) + ANSWER, "Unavailable desc = the connection is draining"),
+        (SETTINGS + _frame(3, 0, 1, bytes([0, 0, 0, 8])), "Canceled desc = stream terminated by RST_STREAM"),
+        (SETTINGS + b"\xff" * 50, "Unavailable desc = no HTTP/2: a frame of 16777215 bytes"),
+        (SETTINGS + _frame(0, 0, 1, b"early"), "Unavailable desc = no HTTP/2"),
+        (b"SSH-2.0-x\r\n", "Unavailable desc = the server does not speak HTTP/2"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest_twisted.ensureDeferred
+async def test_frames_of_servers(listen: Callable[[Any], int], sent: bytes, output: str, size: int) -> None:
+    """A server that shuts down completes the calls that it has begun (RFC 9113, 6.8)."""
+
+    class Server(Protocol):
+        def connectionMade(self) -> None:
+            assert self.transport is not None
+            for start in range(0, len(sent), size):
+                self.transport.write(sent[start : start + size])
+
+    target = f"{HOST}:{listen(Factory.forProtocol(Server))}"
+    result = await outcome(GrpcProbe(Dialer(reactor), CheckType(grpc=target), 5))
+    assert output in result.output
+
+
 @pytest_twisted.ensureDeferred
 async def test_grpc_refused_and_to_something_else(listen: Callable[[Any], int]) -> None:
     refused = await outcome(GrpcProbe(Dialer(reactor), CheckType(grpc=f"{HOST}:1"), 5))
