@@ -321,6 +321,23 @@ _SIDECAR: Final = Fields("sidecar service", {**_SERVICE, "connect": _CONNECT}, _
 SERVICE: Final = Fields("service", {**_SERVICE, "connect": _CONNECT}, _fault_of_service, struct="NodeService")
 
 
+#: Contents of ignored blocks, by key: validated as Consul does.
+IGNORED: Final[Mapping[str, Read]] = {
+    "audit.sink": map_of(
+        Fields(
+            "sink",
+            {
+                **dict.fromkeys(("type", "format", "path", "mode", "delivery_guarantee", "rotate_duration"), text),
+                **dict.fromkeys(("rotate_bytes", "rotate_max_files"), whole),
+            },
+        )
+    ),
+    "acl.tokens.managed_service_provider": list_of(
+        Fields("managed service provider", {"accessor_id": text, "secret_id": text})
+    ),
+}
+
+
 def service(value: Any, place: Place) -> Definition:
     """A service definition in the API's form. Raises `ConfigError` with file and line."""
     return Definition(_check_last(SERVICE(value, place)), place)

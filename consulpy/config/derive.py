@@ -81,7 +81,7 @@ def derive(
     for path, value in found.items():
         if path.startswith("ports."):
             found[path] = max(value, -1)  # as Consul: every number below 1 is off
-        elif path.endswith("_max_conns_per_client"):
+        elif path.endswith("_max_conns_per_client") or path in ("retry_max", "retry_max_wan"):
             found[path] = max(value, 0)  # likewise: no limit
     if "connect.ca_config" in found:
         found["connect.ca_config"] = {
@@ -132,6 +132,9 @@ def _addresses(found: dict[str, Any], host: Host) -> None:
     for path in _ADDRESS_KEYS:
         if found.get(path):
             found[path] = _one_address(path, found[path], host)
+            family = path[-1] if path.endswith(("_ipv4", "_ipv6")) else ""
+            if family and (family == "6") != (":" in found[path]):
+                raise ConfigError(f"{path} must be an ipv{family} address")
     bind = found.setdefault("bind_addr", "0.0.0.0")
     if not bind:
         raise ConfigError("bind_addr cannot be empty")

@@ -36,6 +36,9 @@ class Host(Protocol):
     def owns(self, address: str) -> bool:
         """Whether the IP address can be bound."""
 
+    def resolve(self, name: str) -> str:
+        """An IP address of a host name, an IPv4 one if it has any. Blocks. Raises `OSError`."""
+
     def machine_id(self) -> str:
         """A permanent unique id of the machine, or ""."""
 
@@ -53,6 +56,10 @@ class AnyHost:
     def owns(self, address: str) -> bool:
         """Any address can be."""
         return bool(address)
+
+    def resolve(self, name: str) -> str:
+        """The name: it may resolve elsewhere."""
+        return name
 
     def machine_id(self) -> str:
         """Unknown."""
@@ -80,6 +87,11 @@ class ThisHost:
             except OSError:
                 return False
         return True
+
+    def resolve(self, name: str) -> str:
+        """An IP address of a host name, an IPv4 one if it has any. Blocks. Raises `OSError`."""
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+        return str(min(found, key=lambda one: one[0] != socket.AF_INET)[4][0])
 
     def machine_id(self) -> str:
         """The product UUID of the firmware, or /etc/machine-id."""

@@ -14,9 +14,11 @@ from consulpy.config.flags import AgentFlags, read_flags
 from consulpy.config.host import AnyHost, Host, ThisHost
 from consulpy.config.key import Kind
 from consulpy.config.node_id_file import node_id
+from consulpy.config.recursors import resolved
 from consulpy.config.schema import KEYS, RuntimeConfig
-from consulpy.config.validate import check_host, validate, warnings
+from consulpy.config.validate import check_host, validate
 from consulpy.config.values import Reading, merge, placed
+from consulpy.config.warnings import warnings
 from consulpy.errors import ConfigError
 
 #: What an error about the settings of a program begins with, in place of a file's name.
@@ -30,8 +32,7 @@ def load(argv: Sequence[str], host: Host | None = None) -> RuntimeConfig:
     Creates the data directory and stores the node id in it. Raises `ConfigError`.
     """
     here = host or ThisHost()
-    config = read(read_flags(argv), here)
-    check_host(config, here)
+    config = _on_host(read(read_flags(argv), here), here)
     machine_id = "" if config.disable_host_node_id else here.machine_id()
     return dataclasses.replace(config, node_id=node_id(config.data_dir, config.node_id, machine_id))
 
@@ -73,11 +74,17 @@ def from_mapping(
     try:
         config = derive(values, here, in_memory="data_dir" not in values, warnings=reading.warnings)
         validate(config)
-        check_host(config, here)
+        config = _on_host(config, here)
     except ConfigError as error:
         raise placed(error, reading.places) from None
     config = dataclasses.replace(config, warnings=(*config.warnings, *warnings(config)))
     return dataclasses.replace(config, node_id=node_id(config.data_dir, config.node_id))
+
+
+def _on_host(config: RuntimeConfig, host: Host) -> RuntimeConfig:
+    """The configuration checked on its host, with addresses for the names of recursors. Raises `ConfigError`."""
+    check_host(config, host)
+    return dataclasses.replace(config, recursors=tuple(resolved(each, host) for each in config.recursors))
 
 
 def validate_files(paths: Sequence[str], file_format: str = "", host: Host | None = None) -> RuntimeConfig:

@@ -5,15 +5,15 @@ Texts are those of Consul 1.8.7 where it has one. Checks of the host (bind addre
 """
 
 import ipaddress
-import json
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from consulpy.config.derive import spelling
 from consulpy.config.disk import check_data_dir
 from consulpy.config.host import Host
+from consulpy.config.recursors import is_recursor
 from consulpy.config.schema import KEYS, RuntimeConfig
 from consulpy.config.tls import tls_settings
 from consulpy.errors import ConfigError
@@ -40,59 +40,22 @@ def check_host(config: RuntimeConfig, host: Host) -> None:
         ("bind_addr", config.bind_addr),
         ("serf_lan", config.serf_lan_bind),
         ("serf_wan", config.serf_wan_bind if config.server else ""),
-        *(("client_addr", address) for address in config.client_addrs if not address.startswith(("unix://", "/"))),
+        *(("client_addr", address) for address in config.client_addrs),
     ):
         if address and not host.owns(address):
             has = ", ".join(str(one.address) for one in host.addresses() or () if one.up)
             raise ConfigError(f"{spelling(path)}: this host does not have the address {address}; it has: {has}")
 
 
-def warnings(config: RuntimeConfig) -> Iterator[str]:
-    """Warnings for the log: valid settings that are probably mistakes."""
-    if config.bootstrap:
-        yield "bootstrap = true: do not enable unless necessary"
-    if config.ports.https > 0 and any(each.startswith(("unix://", "/")) for each in config.addresses.https.split()):
-        yield "addresses.https: HTTPS on a unix socket is not supported yet: nothing listens there"
-    for rule in config.telemetry.prefix_filter:
-        if not rule.startswith(("+", "-")):
-            yield f"Filter rule must begin with either '+' or '-': {json.dumps(rule)}"
-    if not _LABEL.fullmatch(config.node_name) or "_" in config.node_name:
-        yield (
-            f'Node name "{config.node_name}" will not be discoverable via DNS due to invalid characters. Valid '
-            "characters include all alpha-numerics and dashes."
-        )
-    is_open = not config.acl.enabled or config.acl.default_policy == "allow"
-    if config.enable_script_checks and is_open and not config.http_config.allow_write_http_from:
-        yield (
-            "using enable-script-checks without ACLs and without allow_write_http_from is DANGEROUS, use "
-            "enable-local-script-checks instead, see https://www.hashicorp.com/blog/"
-            "protecting-consul-from-rce-risk-in-specific-configurations/"
-        )
-    if config.bootstrap_expect == 2:
-        yield "bootstrap_expect = 2: A cluster with 2 servers will provide no failure tolerance."
-    elif config.bootstrap_expect > 1 and config.bootstrap_expect % 2 == 0:
-        yield (
-            "bootstrap_expect is even number: A cluster with an even number of servers does not achieve optimum fault "
-            "tolerance."
-        )
-    if config.bootstrap_expect > 1:
-        yield f"bootstrap_expect > 0: expecting {config.bootstrap_expect} servers"
-    if config.auto_encrypt.allow_tls and not (config.verify_incoming or config.verify_incoming_rpc):
-        yield (
-            "if auto_encrypt.allow_tls is turned on, either verify_incoming or verify_incoming_rpc should be enabled. "
-            "It is necessary to turn it off during a migration to TLS, but it should definitely be turned on "
-            "afterwards."
-        )
-    tls = tls_settings(config)
-    if tls.https and not (tls.of_https.has_certificate or tls.auto_encrypt):
-        yield "ports.https: HTTPS needs cert_file and key_file: connections are closed until a reload brings them"
-    if bool(config.cert_file) != bool(config.key_file):
-        yield "cert_file and key_file have no effect without each other: no port speaks TLS"
-
-
 def _check_identity(config: RuntimeConfig) -> None:
-    if not re.fullmatch(r"[a-z0-9_-]+", config.datacenter):
-        raise ConfigError(f'datacenter cannot be "{config.datacenter}". Please use only [a-z0-9-_]')
+    if not config.datacenter:
+        raise ConfigError("datacenter cannot be empty")
+    for path, datacenter in (
+        ("datacenter", config.datacenter),
+        ("acl_datacenter" if config.acl_datacenter else "primary_datacenter", config.primary_datacenter),
+    ):
+        if not re.fullmatch(r"[a-z0-9_-]+", datacenter):
+            raise ConfigError(f'{path} cannot be "{datacenter}". Please use only [a-z0-9-_]')
     name = config.node_name
     if not name or not name.isprintable() or "/" in name:
         raise ConfigError(f"{spelling('node_name')}: expected printable characters without a slash, not {name!r}")
@@ -185,31 +148,24 @@ def _check_addresses(config: RuntimeConfig) -> None:
     if mode not in ("", "disabled", "permissive", "enforcing"):
         raise ConfigError(f"limits.request_limits.mode: invalid mode: {quoted(mode)}")
     for recursor in config.recursors:
-        if not _is_recursor(recursor):
-            raise ConfigError(f"{spelling('recursors')}: expected an IP address, perhaps with a port, not {recursor!r}")
-
-
-def _is_recursor(text: str) -> bool:
-    host, port = text, ""
-    if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        port = port.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*", host) is not None and "." in host
-    return not port or (port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536)
+        if not is_recursor(recursor):
+            raise ConfigError(
+                f"{spelling('recursors')}: expected an IP address or a host name, perhaps with a port, not {recursor!r}"
+            )
 
 
 def _check_sockets(config: RuntimeConfig) -> None:
     unix = ("unix://", "/")
+    if any(address.startswith(unix) for address in config.client_addrs):
+        raise ConfigError("client_addr cannot be a unix socket; addresses.http can")
     if any(address.startswith(unix) for address in config.addresses.dns.split()):
         raise ConfigError("addresses.dns: DNS address cannot be a unix socket")
-    http = config.addresses.http.split() or config.client_addrs
     mode = config.unix_sockets.mode
-    if any(address.startswith(unix) for address in http) and mode and not re.fullmatch("[0-7]+", mode):
+    if (
+        any(address.startswith(unix) for address in config.addresses.http.split())
+        and mode
+        and not re.fullmatch("[0-7]+", mode)
+    ):
         raise ConfigError(f"unix_sockets.mode: expected octal digits such as 0660, not {mode!r}")
 
 
@@ -231,7 +187,8 @@ def _check_ui(config: RuntimeConfig) -> None:
 
 def _check_ports(config: RuntimeConfig) -> None:
     ports = config.ports
-    for name in ("dns", "http", "https", "grpc", "serf_lan", "serf_wan", "server"):
+    numbers = ("dns", "http", "https", "grpc", "serf_lan", "serf_wan", "server")
+    for name in (*numbers, "sidecar_min_port", "sidecar_max_port", "expose_min_port", "expose_max_port"):
         port = getattr(ports, name)
         if port > 65535:
             raise ConfigError(f"{spelling(f'ports.{name}')}: invalid port: {port}; expected 1 to 65535, or -1 for none")
@@ -248,24 +205,27 @@ def _check_ports(config: RuntimeConfig) -> None:
         raise ConfigError(f"{spelling('ports.serf_lan')}: expected 1 to 65535: an agent cannot do without gossip")
     if config.server and ports.server < 1:
         raise ConfigError(f"{spelling('ports.server')}: expected 1 to 65535: a server needs it")
-    used: dict[tuple[str, int], str] = {}
+    used: dict[tuple[str, int], tuple[str, str]] = {}
     clients = [*config.client_addrs]
     for name, shown in (("dns", "DNS"), ("http", "HTTP"), ("https", "HTTPS")):
         addresses = getattr(config.addresses, name).split() or clients
         for address in addresses:
-            _claim(used, address, getattr(ports, name), shown)
-    _claim(used, config.serf_lan_bind, ports.serf_lan, "Serf Advertise LAN")
+            _claim(used, address, getattr(ports, name), shown, name)
+    _claim(used, config.serf_lan_bind, ports.serf_lan, "Serf Advertise LAN", "serf_lan")
     if config.server:
-        _claim(used, config.serf_wan_bind, ports.serf_wan, "Serf Advertise WAN")
-        _claim(used, config.bind_addr, ports.server, "RPC Advertise")
+        _claim(used, config.serf_wan_bind, ports.serf_wan, "Serf Advertise WAN", "serf_wan")
+        _claim(used, config.bind_addr, ports.server, "RPC Advertise", "server")
 
 
-def _claim(used: dict[tuple[str, int], str], address: str, port: int, what: str) -> None:
+def _claim(used: dict[tuple[str, int], tuple[str, str]], address: str, port: int, what: str, name: str) -> None:
+    """Raise `ConfigError` for the second use of an address and port. `name`: of the port."""
     if port <= 0 or address.startswith(("unix://", "/")):
         return
-    other = used.setdefault((address, port), what)
+    other, other_name = used.setdefault((address, port), (what, name))
     if other != what:
-        raise ConfigError(f"{what} address {address}:{port} already configured for {other}")
+        raise ConfigError(
+            f"{what} address {address}:{port} already configured for {other} (ports.{name}, ports.{other_name})"
+        )
 
 
 def _check_domain(config: RuntimeConfig) -> None:
@@ -316,6 +276,25 @@ def _check_connect(config: RuntimeConfig) -> None:
         raise ConfigError("cluster_id was supplied but was not a valid UUID (connect.ca_config)")
 
 
+def _check_telemetry(config: RuntimeConfig) -> None:
+    addresses = {
+        name: value
+        for name in ("statsd_address", "statsite_address", "dogstatsd_addr")
+        if (value := getattr(config.telemetry, name))
+    }
+    if not addresses:
+        return
+    from consulpy.metrics.net import host_and_port  # imports Twisted
+
+    for name, value in addresses.items():
+        try:
+            host_and_port(value)
+        except ConfigError:
+            raise ConfigError(
+                f"telemetry.{name}: expected a host and a port such as 127.0.0.1:8125, not {value!r}"
+            ) from None
+
+
 def _check_logging(config: RuntimeConfig) -> None:
     if config.log_level.upper() not in LOG_LEVELS:
         levels = " ".join(LOG_LEVELS)
@@ -341,9 +320,7 @@ def _check_numbers(config: RuntimeConfig) -> None:
 _LEAST: Final[dict[str, float]] = {
     "retry_interval": 0.001,
     "retry_interval_wan": 0.001,
-    "retry_max": 0,
     "performance.leave_drain_time": 0,
-    "retry_max_wan": 0,
     "check_output_max_size": 1,
     "dns_config.a_record_limit": 0,
     "dns_config.udp_answer_limit": 0,
@@ -419,6 +396,7 @@ _CHECKS: Final[tuple[Callable[[RuntimeConfig], None], ...]] = (
     _check_encryption,
     _check_tls,
     _check_connect,
+    _check_telemetry,
     _check_logging,
     _check_numbers,
     _check_definitions,

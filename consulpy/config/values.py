@@ -45,6 +45,10 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return found[0] if found else ""
 
 
+#: Ignored keys whose contents `definitions.IGNORED` knows.
+_SHAPED: Final = ("audit.sink", "acl.tokens.managed_service_provider")
+#: Ignored keys whose number must be above 0, as in Consul.
+_POSITIVE: Final = ("cache.entry_fetch_rate", "cache.entry_fetch_max_burst")
 #: Names of one definition, beside those of lists.
 _SINGLE: Final = ("service", "check")
 
@@ -122,6 +126,12 @@ class Reading:
             raise place.wrong(Kind.BLOCK.value, value)
         if kind is not None:
             value = self._convert(kind, value, place)
+        if path in _SHAPED:
+            from consulpy.config.definitions import IGNORED
+
+            IGNORED[path](value, place)
+        if path in _POSITIVE and isinstance(value, int | float) and value <= 0:
+            raise place.fault(f"must be strictly positive, was: {value:g}")
         if value in ("", (), [], {}) or (
             path in unsupported_keys.QUIET and (unsupported_keys.QUIET[path] or (value,)).count(value)
         ):

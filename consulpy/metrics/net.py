@@ -39,7 +39,7 @@ class StatsdSink(NetworkSink):
     def __init__(self, reactor: Any, address: str, lines: StatsdLines) -> None:
         super().__init__(lines)
         self._reactor = reactor
-        self._host, self._port = _host_and_port(address)
+        self._host, self._port = host_and_port(address)
         self._socket: Any = None
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class StatsiteSink(NetworkSink):
         super().__init__(lines)
         factory = Factory.forProtocol(Protocol)
         factory.noisy = False
-        self._service = ClientService(HostnameEndpoint(reactor, *_host_and_port(address)), factory, clock=reactor)
+        self._service = ClientService(HostnameEndpoint(reactor, *host_and_port(address)), factory, clock=reactor)
         self._connection: Any = None
 
     def start(self) -> None:
@@ -102,7 +102,7 @@ class StatsiteSink(NetworkSink):
         self._service.stopService()
 
 
-def _host_and_port(address: str) -> tuple[str, int]:
+def host_and_port(address: str) -> tuple[str, int]:
     """Split "host:port". Raises `ConfigError`."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:

@@ -15,6 +15,8 @@ class FakeHost:
     def __init__(self, *addresses: InterfaceAddress, name: str = "vm") -> None:
         self._addresses = list(addresses) or [interface("lo", "127.0.0.1", 8), interface("eth0", "10.0.0.5")]
         self._name = name
+        #: Addresses by host name.
+        self.names: dict[str, str] = {}
 
     def name(self) -> str:
         return self._name
@@ -25,6 +27,11 @@ class FakeHost:
     def owns(self, address: str) -> bool:
         given = ipaddress.ip_address(address)
         return given.is_unspecified or given.is_loopback or given in [one.address for one in self._addresses]
+
+    def resolve(self, name: str) -> str:
+        if name in self.names:
+            return self.names[name]
+        raise OSError(f"{name} is unknown")
 
     def machine_id(self) -> str:
         return "b08481bb71d14f2a8a4e5b8a6e7c1b57"

@@ -56,6 +56,10 @@ class SimulatedHost:
         """Whether it is that one."""
         return address == self._address
 
+    def resolve(self, name: str) -> str:
+        """None: there is no DNS."""
+        raise OSError(f"{name} is unknown")
+
     def machine_id(self) -> str:
         """None: node ids come from the seed."""
         return ""

@@ -161,7 +161,7 @@ def test_scripts_of_anybody_are_warned_of(acl: str, warned: bool) -> None:
         (["-data-dir", "/x", "-node-id", "foo"], r"node_id \(-node-id\): expected a UUID"),
         (["-data-dir", "/x", "-domain", "a..b"], r"domain \(-domain\): expected a DNS name"),
         (["-data-dir", "/x", "-log-level", "loud"], r"Invalid log level: loud. Valid .*\] \(log_level\)"),
-        (["-data-dir", "/x", "-recursor", "foo"], r"recursors \(-recursor\): expected an IP address"),
+        (["-data-dir", "/x", "-recursor", "a b"], r"recursors \(-recursor\): expected an IP address or a host name"),
         (["-data-dir", "/x", "-bind", "foo"], r"bind_addr \(-bind\): expected an IP address, not 'foo'"),
         (["-data-dir", "/x", "-bind", "{{ GetPrivateIPs }}", "-advertise", "::"], r"cannot be .* \(advertise_addr\)"),
         (["-data-dir", "/x", "-client", "foo"], "invalid ip address: foo"),
@@ -169,7 +169,6 @@ def test_scripts_of_anybody_are_warned_of(acl: str, warned: bool) -> None:
         (["-data-dir", "/x", "-server", "-bootstrap-expect", "-1"], "Must be greater than or equal to zero"),
         (["-data-dir", "/x", "-hcl", "performance { raft_multiplier = 11 }"], "Must be between 1 and 10"),
         (["-data-dir", "/x", "-hcl", "performance { raft_multiplier = 0 }"], "Must be between 1 and 10"),
-        (["-data-dir", "/x", "-retry-max", "-1"], r"retry_max \(-retry-max\): expected at least 0"),
         (["-data-dir", "/x", "-retry-join", "provider=aws tag_key=x"], "cloud provider is not supported yet"),
         (["-data-dir", "/x", "-serf-lan-allowed-cidrs", "10.0.0.0/99"], "expected a network such as 10.0.0.0/8"),
         (["-data-dir", "/x", "-node-meta", "a b:c"], "Key contains invalid characters"),
@@ -244,7 +243,10 @@ def test_a_mistake_in_json_has_its_line(tmp_path: Path, text: str, why: str) -> 
         ('\nbind_addr = "{{ GetPrivateIPP }}"', r"-hcl 1:2: bind_addr \(-bind\): 'GetPrivateIPP' is no function"),
         ("performance {\n raft_multiplier = 11 }", "-hcl 1:2: performance.raft_multiplier cannot be 11"),
         ('addresses { dns = "unix:///x" }', "-hcl 1:1: addresses.dns: DNS address cannot be a unix socket"),
-        ('client_addr = "/x"\nunix_sockets { mode = "abc" }', "-hcl 1:2: unix_sockets.mode: expected octal digits"),
+        (
+            'addresses { http = "/x" }\nunix_sockets { mode = "abc" }',
+            "-hcl 1:2: unix_sockets.mode: expected octal digits",
+        ),
         ('connect {\n ca_provider = "nope" }', "-hcl 1:2: connect.ca_provider: nope is not a valid CA provider"),
     ],
 )
@@ -267,6 +269,28 @@ def test_consul_warns_of_these_too() -> None:
     assert hcl(https).warnings[0].startswith("addresses.https: HTTPS on a unix socket is not supported yet")
     assert hcl('telemetry { prefix_filter = ["x", "+a"] }').warnings == (
         "Filter rule must begin with either '+' or '-': \"x\"",
+    )
+
+
+def test_recursors_are_addresses_or_names_that_resolve(data: list[str]) -> None:
+    """A name is looked up when the configuration is read, never by the reactor; here also what has no dot."""
+    host = FakeHost()
+    host.names = {"dns": "10.0.0.9", "dns.example": "fd00::9"}
+    argv = [word for each in ("dns", "dns.example:5353", "8.8.8.8", "[::1]:53") for word in ("-recursor", each)]
+    assert load([*data, *argv], host).recursors == ("10.0.0.9", "[fd00::9]:5353", "8.8.8.8", "[::1]:53")
+    with pytest.raises(ConfigError, match=r"^Invalid recursor address: recursors: lookup nowhere: nowhere is unknown$"):
+        load([*data, "-recursor", "nowhere"], host)
+
+
+def test_less_than_no_attempts_are_no_limit() -> None:
+    assert hcl("retry_max = -1\nretry_max_wan = -5").retry_max == 0
+
+
+def test_a_long_name_is_warned_of_as_such() -> None:
+    assert (
+        hcl(f'node_name = "{"x" * 64}"')
+        .warnings[0]
+        .endswith("will not be discoverable via DNS due to it being too long.")
     )
 
 
@@ -300,6 +324,25 @@ def test_an_empty_address_of_a_listener_is_that_of_all_and_an_empty_address_of_a
         ('acl { default_policy = "Deny" }', "expected allow or deny, not 'Deny'"),
         ('acl_default_policy = "x"', "expected allow or deny, not 'x'"),
         ('acl { down_policy = "foo" }', "acl.down_policy: expected one of allow, deny, extend-cache, async-cache"),
+        ('advertise_addr_ipv4 = "::1"', "-hcl 1:1: advertise_addr_ipv4 must be an ipv4 address"),
+        ('advertise_addr_wan_ipv6 = "1.2.3.4"', "-hcl 1:1: advertise_addr_wan_ipv6 must be an ipv6 address"),
+        ('primary_datacenter = "a b"', '-hcl 1:1: primary_datacenter cannot be "a b". Please use only'),
+        ('acl_datacenter = "a.b"', '-hcl 1:1: acl_datacenter cannot be "a.b". Please use only'),
+        ("cache { entry_fetch_rate = -1 }", "-hcl 1:1: cache.entry_fetch_rate: must be strictly positive, was: -1"),
+        ("cache { entry_fetch_max_burst = 0 }", "cache.entry_fetch_max_burst: must be strictly positive, was: 0"),
+        ("ports { sidecar_max_port = 70000 }", "-hcl 1:1: ports.sidecar_max_port: invalid port: 70000"),
+        ("ports { expose_max_port = 70000 }", "-hcl 1:1: ports.expose_max_port: invalid port: 70000"),
+        ('client_addr = "unix:///x"', "-hcl 1:1: client_addr cannot be a unix socket"),
+        ('telemetry { statsd_address = "x" }', "-hcl 1:1: telemetry.statsd_address: expected a host and a port"),
+        ('telemetry { dogstatsd_addr = "x:y:z" }', "-hcl 1:1: telemetry.dogstatsd_addr: expected a host and a port"),
+        ('datacenter = ""', "datacenter cannot be empty"),
+        ('audit { sink "a" {\n type = 5 } }', r"-hcl 1:2: audit.sink.a.type: expected a text, not 5"),
+        ('audit { sink "a" { nope = "x" } }', "invalid config key audit.sink.a.nope of a sink"),
+        ("acl { tokens { managed_service_provider = [{ nope = 5 }] } }", r"managed_service_provider\[0\].nope of a"),
+        (
+            "ports { dns = 8500 }",
+            r"-hcl 1:1: HTTP address 127.0.0.1:8500 already configured for DNS \(ports.http, ports.dns\)",
+        ),
     ],
 )
 def test_what_consul_refuses_is_refused(text: str, why: str) -> None:
