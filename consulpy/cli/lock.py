@@ -174,7 +174,13 @@ class _Run:
         try:
             environment = {**os.environ, "CONSUL_LOCK_HELD": "true"}
             # a child that reads the terminal stays in its foreground group
-            child = subprocess.Popen(words, stdin=stdin, env=environment, start_new_session=stdin is not None)
+            child = subprocess.Popen(
+                words,
+                stdin=stdin,
+                env=environment,
+                start_new_session=stdin is not None,
+                preexec_fn=signals.ending_with_us(),
+            )
         except OSError as error:
             self._given.err(f"Error starting handler: fork/exec {words[0]}: {str(error.strerror).lower()}")
             return True

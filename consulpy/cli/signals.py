@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
@@ -14,6 +14,7 @@ ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 IGNORED: Final = tuple(getattr(signal, f"SIG{name}") for name in ("USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO"))
 #: From SIGTERM to SIGKILL, in seconds.
 GRACE_S: Final = 5.0
+_PR_SET_PDEATHSIG: Final = 1
 
 
 class Ended(KeyboardInterrupt):
@@ -74,6 +75,26 @@ def after_start() -> Iterator[None]:
             signal.signal(number, handler)
     if caught:
         signal.raise_signal(caught[0])
+
+
+def ending_with_us() -> Callable[[], None] | None:
+    """`preexec_fn` of a child that shall get SIGTERM when this process is killed (SIGKILL); None where that is unknown.
+
+    A child of `lock` would go on without the lock. Source: prctl(2), PR_SET_PDEATHSIG. Call it in the main thread.
+    """
+    import ctypes
+
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is None:
+        return None
+    parent = os.getpid()
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != parent:  # it was killed meanwhile
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return in_child
 
 
 def end_group(child: "subprocess.Popen[bytes]") -> None:

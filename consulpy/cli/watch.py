@@ -125,7 +125,13 @@ def _run(given: Invocation, index: int, result: Any) -> str:
     process: subprocess.Popen[bytes] | None = None
     try:
         with signals.after_start():
-            process = subprocess.Popen(child, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+            process = subprocess.Popen(
+                child,
+                stdin=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=signals.ending_with_us(),
+            )
         line = json.dumps(result, ensure_ascii=False, separators=(",", ":"))  # a line, as handlers read it by lines
         process.communicate(line.encode(errors="backslashreplace") + b"\n")
     except OSError as error:

@@ -61,6 +61,21 @@ def test_nothing_is_left_behind(agent: RealAgent, tmp_path: Path, command: str, 
     assert eventually(lambda: not any(is_running(pid) for pid in pids)), "the child or its child still runs"
 
 
+@pytest.mark.parametrize("command", ["watch -type services", "lock some/prefix", "lock -pass-stdin some/prefix"])
+def test_a_killed_command_leaves_no_child_that_goes_on(agent: RealAgent, tmp_path: Path, command: str) -> None:
+    """It would go on without its lock. Other than of Consul, whose child stays."""
+    file = tmp_path / "pids"
+    program = [sys.executable, "-m", "consulpy", *command.split(), f'echo "$$" > {file}; exec sleep 300']
+    process = spawn(program, env=environment(ADDRESS), stdout=subprocess.DEVNULL)
+    assert eventually(lambda: file.exists() and bool(file.read_text().strip()))
+    pid = int(file.read_text())
+
+    os.kill(process.pid, signal.SIGKILL)
+
+    process.wait(60)
+    assert eventually(lambda: not is_running(pid))
+
+
 @pytest.mark.parametrize("command", ["watch -type services", "lock some/prefix"])
 def test_signals_that_mean_nothing_do_nothing(agent: RealAgent, tmp_path: Path, command: str) -> None:
     """Go's programs ignore them; Python's end at once, and what they run stays."""
