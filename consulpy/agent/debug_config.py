@@ -383,9 +383,9 @@ def _servers(config: RuntimeConfig) -> dict[str, Any]:
         "RPCProtocol": config.protocol,
         "RPCRateLimit": int(limits.rpc_rate) if limits.rpc_rate.is_integer() else limits.rpc_rate,
         "RaftProtocol": 0,
-        "RaftSnapshotInterval": "0s",
-        "RaftSnapshotThreshold": 0,
-        "RaftTrailingLogs": 0,
+        "RaftSnapshotInterval": _time(config.raft_snapshot_interval_s),
+        "RaftSnapshotThreshold": config.raft_snapshot_threshold,
+        "RaftTrailingLogs": config.raft_trailing_logs,
         "ServerMode": config.server,
     }
 

@@ -48,3 +48,10 @@ def test_names_stand_in_alphabetical_order() -> None:
     found = shown()
     assert list(found) == sorted(REAL)
     assert all(list(value) == sorted(value) for value in found.values() if isinstance(value, dict))
+
+
+def test_when_the_log_is_compacted_is_shown_as_it_was_set() -> None:
+    settings = 'raft_snapshot_interval="40s" raft_snapshot_threshold=999 raft_trailing_logs=888'
+    found = debug_config(read(read_flags(["-dev", "-hcl", settings]), FakeHost()))
+    shown = (found["RaftSnapshotInterval"], found["RaftSnapshotThreshold"], found["RaftTrailingLogs"])
+    assert shown == ("40s", 999, 888)
