@@ -15,13 +15,15 @@ from typing import IO, Any, Final, Protocol
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.msgpack import pack
+from consulpy.codec.record import Record, go
 from consulpy.errors import RPCError, WireError
-from consulpy.gocompat.json_decode import GoError, loads, mismatch
+from consulpy.gocompat.json_decode import GoError, Shape, decode, decode_bytes, loads
+from consulpy.gocompat.literals import quoted
 from consulpy.state.state_decoder import StateDecoder
 
 META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
-#: Numbers in the metadata.
-_NUMBERS: Final = ("Index", "Term", "Version", "Size")
+#: Highest index and term: no log comes near it, and what follows it must fit into 64 bits.
+INDEX_MAX: Final = 2**62
 #: Maximum bytes of an unpacked archive, and of each file in it beside the state.
 STATE_LIMIT: Final = 2**31
 _META_LIMIT: Final = 2**20
@@ -57,6 +59,52 @@ class Archive:
     def records(self) -> Iterator[tuple[bytes, Any]]:
         """The records of the state: each whole, and what follows its type decoded. Raises `BadArchive`."""
         return records_in(self._state)
+
+
+@dataclass(slots=True)
+class _Server(Record):
+    """A server of the quorum, as the metadata has it."""
+
+    suffrage: int = 0
+    id: str = go("ID", default="")
+    address: str = ""
+
+
+@dataclass(slots=True)
+class _Configuration(Record):
+    """The quorum."""
+
+    servers: list[_Server] | None = None
+
+
+@dataclass(slots=True)
+class SnapshotMeta(Record):
+    """Content of `meta.json`."""
+
+    version: int = 0
+    id: str = go("ID", default="")
+    index: int = 0
+    term: int = 0
+    peers: bytes = b""
+    configuration: _Configuration = field(default_factory=_Configuration)
+    configuration_index: int = 0
+    size: int = 0
+
+
+_META: Final = Shape(
+    "raft.SnapshotMeta",
+    strict=False,
+    unsigned=frozenset({"Index", "Term", "ConfigurationIndex", "Version"}),
+    types={"Version": "raft.SnapshotVersion"},
+    readers={"Peers": decode_bytes},
+    inner={
+        _Configuration: Shape(
+            "raft.Configuration",
+            strict=False,
+            inner={_Server: Shape("raft.Server", strict=False, types={"ID": "raft.ServerID"})},
+        )
+    },
+)
 
 
 class Writable(Protocol):
@@ -134,32 +182,25 @@ def read(file: IO[bytes], scratch: IO[bytes]) -> Archive:
     size = _decompress(file, scratch)
     files = _files(scratch, size)
     _check_sums(files)
-    meta = _metadata(_whole(files[META]))
-    index, term, version, size = (meta[name] for name in _NUMBERS)
-    snapshot_id = str(meta.get("ID", ""))
-    if version != 1:
-        raise BadArchive(f"failed to read snapshot file: unsupported snapshot version {version}")
+    meta = read_metadata(_whole(files[META]))
     found = sum(map(len, _pieces(files[STATE])))
-    if size != found:
-        raise BadArchive(f"failed to read snapshot file: {STATE} has {found} bytes, not {size}")
-    return Archive(snapshot_id, index, term, version, size, files[STATE])
+    if meta.size != found:
+        raise BadArchive(f"failed to read snapshot file: {STATE} has {found} bytes, not {meta.size}")
+    return Archive(meta.id, meta.index, meta.term, meta.version, meta.size, files[STATE])
 
 
-def _metadata(raw: bytes) -> dict[str, Any]:
-    """The metadata, with its numbers."""
-    fault = ""
+def read_metadata(raw: bytes) -> SnapshotMeta:
+    """The metadata. Raises `BadArchive`."""
     try:
-        meta = loads(raw)
+        meta = decode(SnapshotMeta, loads(raw), _META)
     except GoError as error:
-        meta, fault = {}, str(error)
-    if not isinstance(meta, dict):
-        meta, fault = {}, str(mismatch(meta, "raft.SnapshotMeta"))
-    wrong = [name for name in _NUMBERS if type(meta.get(name)) is not int]
-    if fault or wrong:
-        fault = fault or f"{wrong[0]} is no number"
-        raise BadArchive(f"failed to read snapshot file: failed to decode snapshot metadata: {fault}")
-    found: dict[str, Any] = meta
-    return found
+        raise BadArchive(f"failed to read snapshot file: failed to decode snapshot metadata: {error}") from None
+    if meta.version != 1:
+        raise BadArchive(f"failed to read snapshot file: unsupported snapshot version {meta.version}")
+    for name, number in (("index", meta.index), ("term", meta.term)):
+        if number > INDEX_MAX:
+            raise BadArchive(f"failed to read snapshot file: no log reaches the {name} {number}")
+    return meta
 
 
 #: In zlib's errors about a header; other ones are about what comes behind it.
@@ -209,7 +250,9 @@ def _files(tar: IO[bytes], size: int) -> dict[str, list[IO[bytes]]]:
         archive = tarfile.open(fileobj=tar, mode="r:")  # noqa: SIM115
         for member in archive:
             if member.name not in files:
-                raise BadArchive(f'failed to read snapshot file: unexpected file "{member.name}" in snapshot')
+                raise BadArchive(f"failed to read snapshot file: unexpected file {quoted(member.name)} in snapshot")
+            if not member.isreg():  # a link is followed by tarfile, and may lead to itself
+                raise BadArchive(f"failed to read snapshot file: {quoted(member.name)} is no plain file")
             file = archive.extractfile(member)
             if file is None or sum(map(len, _pieces([file]))) != member.size:
                 raise BadArchive("failed to read snapshot file: failed to read snapshot: unexpected EOF")

@@ -164,17 +164,68 @@ def with_metadata(meta: bytes) -> bytes:
     ("meta", "fault"),
     [
         (b"{", "unexpected EOF"),
-        (b"null", "json: cannot unmarshal null into Go value of type raft.SnapshotMeta"),
         (b"[]", "json: cannot unmarshal array into Go value of type raft.SnapshotMeta"),
-        (b"{}", "Index is no number"),
-        (b'{"Index": "1"}', "Index is no number"),
-        (b'{"Index": 1, "Term": 1, "Version": true, "Size": 1}', "Version is no number"),
+        (b'{"Index": "1"}', "json: cannot unmarshal string into Go struct field SnapshotMeta.Index of type uint64"),
+        (b'{"Index": -1}', "json: cannot unmarshal number -1 into Go struct field SnapshotMeta.Index of type uint64"),
+        (
+            b'{"Term": 18446744073709551616}',
+            "json: cannot unmarshal number 18446744073709551616 into Go struct field SnapshotMeta.Term of type uint64",
+        ),
+        (
+            b'{"Version": true}',
+            "json: cannot unmarshal bool into Go struct field SnapshotMeta.Version of type raft.SnapshotVersion",
+        ),
+        (b'{"ID": 5}', "json: cannot unmarshal number into Go struct field SnapshotMeta.ID of type string"),
+        (b'{"Peers": "!!"}', "illegal base64 data at input byte 0"),
+        (
+            b'{"Configuration": {"Servers": [{"ID": 1}]}}',
+            "json: cannot unmarshal number into Go struct field Server.Configuration.Servers.ID of type raft.ServerID",
+        ),
     ],
 )
 def test_metadata_that_are_none_are_told_in_words(meta: bytes, fault: str) -> None:
     with pytest.raises(BadArchive) as told:
         contents(with_metadata(meta))
     assert str(told.value) == f"failed to read snapshot file: failed to decode snapshot metadata: {fault}"
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        (b"null", "unsupported snapshot version 0"),
+        (b"{}", "unsupported snapshot version 0"),
+        ({"Version": 2}, "unsupported snapshot version 2"),
+        ({"Index": 2**63}, f"no log reaches the index {2**63}"),
+        ({"Index": 2**64 - 1}, f"no log reaches the index {2**64 - 1}"),
+        ({"Term": 2**64 - 1}, f"no log reaches the term {2**64 - 1}"),
+        ({"Size": 0}, f"state.bin has {len(STATE)} bytes, not 0"),
+    ],
+)
+def test_metadata_that_cannot_be_are_refused(changed: Any, fault: str) -> None:
+    """An index of 64 bits left a server without a leader: what follows it fits into no log."""
+    meta = changed if isinstance(changed, bytes) else json.dumps({**json.loads(REAL["meta_json"]), **changed}).encode()
+    with pytest.raises(BadArchive) as told:
+        contents(with_metadata(meta))
+    assert str(told.value) == f"failed to read snapshot file: {fault}"
+
+
+@pytest.mark.parametrize("target", ["meta.json", "state.bin", "nowhere"])
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_only_plain_files_are_taken_from_an_archive(kind: bytes, target: str) -> None:
+    """A link is not followed, to itself or elsewhere."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        info = tarfile.TarInfo("meta.json")
+        info.type, info.linkname = kind, target
+        tar.addfile(info)
+    with pytest.raises(BadArchive, match="is no plain file"):
+        contents(gzip.compress(packed.getvalue()))
+
+
+def test_a_name_in_an_error_is_quoted() -> None:
+    with pytest.raises(BadArchive) as told:
+        contents(real_archive(**{"a\x1b[1m": b""}))
+    assert str(told.value) == 'failed to read snapshot file: unexpected file "a\\x1b[1m" in snapshot'
 
 
 def test_corrupt_data_are_not_called_a_wrong_header() -> None:
