@@ -76,7 +76,7 @@ def start(web: Any, response: Response, has_body: bool) -> bool:
     for name, value in response.headers.items():
         if is_extra(name) and not web.getHeader("user-agent"):
             continue
-        web.setHeader(name.encode(), value.encode("utf-8", "replace"))
+        web.setHeader(name.encode(), value.encode("utf-8", "surrogateescape"))
     content_type = response.content_type
     if not content_type and response.raw is None:
         if response.text is not None:

@@ -329,8 +329,9 @@ class Channel(EarlyChannel):
         elif b"\n" in line or b"\r" in line or line[:1] in (b" ", b"\t"):  # RFC 9112, 2.2 and 5.2
             self._respondToBadRequestAndDisconnect()
         else:
-            if not line.isascii() and not hasattr(self, "_path"):  # the request line: curl and others do not escape it
-                if not line.partition(b" ")[0].isascii():
+            if not hasattr(self, "_path"):  # the request line: curl and others do not escape it
+                # the other control characters are Twisted's to refuse
+                if b"\x7f" in line or not line.partition(b" ")[0].isascii():
                     self._respondToBadRequestAndDisconnect()
                     return
                 line = _NO_ASCII.sub(lambda found: b"%%%02X" % ord(found[0]), line)

@@ -125,3 +125,20 @@ def test_a_plain_error_has_the_bytes_as_they_came() -> None:
 def test_a_redirect_keeps_the_bytes() -> None:
     answer = HttpHarness().ask("GET /v1/catalog//x%E9")
     assert (answer.status, answer.headers["location"]) == (301, "/v1/catalog/x%E9")
+
+
+@pytest.mark.parametrize("kind", ["name", "id"])
+def test_the_reason_for_a_health_has_the_bytes_as_they_came(kind: str) -> None:
+    asking = InMemoryClient(HttpHarness())
+    asking.send(f"GET /v1/agent/health/service/{kind}/x%E9 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    reason = next(line for line in asking.raw.split(b"\r\n") if line.lower().startswith(b"x-consul-reason: "))
+    assert b" x\xe9 " in reason
+
+
+@pytest.mark.parametrize("target", ["/v1/kv/a{}b", "/v1/status/leader?a={}", "/{}"])
+@pytest.mark.parametrize("control", ["\x00", "\x01", "\t", "\x1f", "\x7f"])
+def test_a_request_line_with_a_control_character_is_refused(target: str, control: str) -> None:
+    asking = InMemoryClient(HttpHarness())
+    asking.send(f"GET {target.format(control)} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert asking.answer is not None
+    assert (asking.answer.status, asking.answer.text) == (400, "400 Bad Request")
