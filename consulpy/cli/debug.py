@@ -278,7 +278,7 @@ class _Capture:
         while (left_s := ends_s - _now_s()) > 0:
             self._given.out(f"==> Beginning capture interval {time.strftime('%Y-%m-%d %H:%M:%S %z')} ({number})")
             folder = self.folder / str(int(time.time()))  # noqa: TID251 - a folder's name
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
             self._interval(folder, min(self._interval_s, left_s))
             number += 1
 
@@ -333,6 +333,12 @@ class _Capture:
         """Replace the directory by a compressed archive; its path."""
         self._archive.touch(mode=0o600)
         with self._given.progress.waiting("Packing the archive"), tarfile.open(self._archive, "w:gz") as archive:
-            archive.add(self.folder, self.folder.name)
+            archive.add(self.folder, self.folder.name, filter=_private)
         rmtree(self.folder)
         return self._archive
+
+
+def _private(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """An entry of the archive that only its owner may read, whatever the umask."""
+    entry.mode &= 0o700
+    return entry

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 CACHE_SIZE: Final = 256
 #: Maximum bytes of a compiled expression and its automata; Go's own limits are lower.
 MEMORY_MAX: Final = 2 << 20
+#: The same of an expression whose groups are asked for, and the number of these: RE2 needs time and memory for the
+#: product of both, 12 GiB for 20,000 pairs of parentheses. Go has no limit.
+FIND_MEMORY_MAX: Final = 256 << 10
+GROUPS_MAX: Final = 100
 
 #: Maximum repeat count in braces.
 REPEAT_MAX: Final = 1000
@@ -48,24 +52,29 @@ class BadRegexp(RPCError):
 class Regexp:
     """A compiled expression."""
 
-    def __init__(self, compiled: "re2._Regexp[str]") -> None:
+    def __init__(self, pattern: str, compiled: "re2._Regexp[str]") -> None:
+        self._pattern = pattern
         self._compiled = compiled
-
-    @property
-    def groups(self) -> int:
-        """Number of capture groups."""
-        return int(self._compiled.groups)
+        self._capturing: re2._Regexp[str] | None = None
 
     def matches(self, text: str) -> bool:
         """Whether the expression matches anywhere in `text`."""
         return self._compiled.search(_as_utf8(text)) is not None
 
     def find(self, text: str) -> list[str] | None:
-        """The leftmost match and its groups ("" where one took no part), as Go's `FindStringSubmatch`."""
-        found = self._compiled.search(_as_utf8(text))
+        """The leftmost match and its groups ("" where one took no part), as Go's `FindStringSubmatch`.
+
+        Raises `BadRegexp` above the limits.
+        """
+        if self._capturing is None:
+            compiled = _compile(self._pattern, captures=True)
+            if compiled.groups > GROUPS_MAX:
+                raise BadRegexp(f"error parsing regexp: more than {GROUPS_MAX} groups: `{self._pattern}`")
+            self._capturing = compiled
+        found = self._capturing.search(_as_utf8(text))
         if found is None:
             return None
-        return [text[max(start, 0) : max(end, 0)] for start, end in map(found.span, range(self.groups + 1))]
+        return [text[max(start, 0) : max(end, 0)] for start, end in map(found.span, range(self._capturing.groups + 1))]
 
 
 def _as_utf8(text: str) -> str:
@@ -80,19 +89,20 @@ def compile_regexp(pattern: str) -> Regexp:
         raise BadRegexp(f"error parsing regexp: invalid UTF-8: `{pattern}`")
     if "\\C" in pattern or "(?<" in pattern:
         _compile(_EXTENSION.sub(_stand_in, pattern))
-    return Regexp(_compile(pattern))
+    return Regexp(pattern, _compile(pattern))
 
 
 def _stand_in(found: "re.Match[str]") -> str:
     return next((stand_in for stand_in, extension in _STAND_INS.items() if found[0] == extension), found[0])
 
 
-def _compile(pattern: str) -> Any:
+def _compile(pattern: str, *, captures: bool = False) -> Any:
     import re2  # imported with the first expression
 
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = MEMORY_MAX
+    options.never_capture = not captures
+    options.max_mem = FIND_MEMORY_MAX if captures else MEMORY_MAX
     try:
         return re2.compile(pattern, options)
     except re2.error as error:

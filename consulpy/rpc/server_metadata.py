@@ -237,7 +237,7 @@ def agent_tags(agent: AgentSettings, *, wan: bool = False) -> dict[str, str]:
     if not agent.server:
         return tags
     tags |= {"role": "consul", "port": str(agent.ports.server), "raft_vsn": "3", "ft_fs": "1"}
-    if not wan:
+    if not wan and agent.ports.serf_wan > 0:
         tags["wan_join_port"] = str(agent.ports.serf_wan)
     if agent.bootstrap or agent.bootstrap_expect == 1:
         tags["bootstrap"] = "1"

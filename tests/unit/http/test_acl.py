@@ -58,6 +58,14 @@ def test_profiles_need_the_right_of_operators_and_are_none_of_a_go_program(harne
             assert (answer.status, "no Go profiles" in answer.text) == (404, True)
 
 
+def test_a_warning_fits_into_a_clients_limits(harness: GuardedHarness) -> None:
+    """Python's `http.client` refuses a header of 64 KiB, Node.js a head of 16, after the policy is written."""
+    body = {"Name": "p", "Rules": "a." * 50_000 + " = 1"}
+    answer = harness.ask("PUT /v1/acl/policy", body, X_Consul_Token=MASTER, User_Agent="test")
+    assert answer.status == 200
+    assert len(answer.headers["x-consulpy-warning"]) < 2000
+
+
 def test_rules_that_mean_nothing_are_stored_with_a_warning(harness: GuardedHarness) -> None:
     body = {"Name": "odd", "Rules": 'keys "a" { policy = "read" }'}
     answer = harness.ask("PUT /v1/acl/policy", body, X_Consul_Token=MASTER, User_Agent="test")

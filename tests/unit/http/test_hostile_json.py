@@ -1,5 +1,7 @@
 """Every endpoint that takes JSON answers hostile JSON with 400 and a sentence, writes nothing and logs no failure."""
 
+import json
+
 import pytest
 
 from consulpy.http.api import routes
@@ -83,3 +85,11 @@ def test_durations_of_many_digits(field: str, faults: list[str]) -> None:
     assert answer.status in (400, 500)
     assert "internal error" not in answer.text
     assert faults == []
+
+
+def test_a_session_with_many_or_long_unknown_names_is_made() -> None:
+    """Consul takes them; each was compared with all known names, seconds for a body of 200 KB."""
+    harness = HttpHarness()
+    body = {f"k{number}": 1 for number in range(20_000)} | {"k" * 2_000_000: 1}
+    assert harness.ask("PUT /v1/session/create", json.dumps(body).encode()).status == 200
+    assert harness.ask("PUT /v1/session/create", b'{"Lockdely": "15s"}').status == 400

@@ -130,6 +130,13 @@ def test_a_client_gossips_its_own_time() -> None:
     assert "rc_tm" not in agent_tags(Facts(server=False))
 
 
+def test_a_server_without_a_wan_pool_is_a_server() -> None:
+    """`ports.serf_wan = -1`: as -1 is no port, the leader took its own servers for none and registered no member."""
+    tags = agent_tags(Facts(ports=Ports(serf_wan=-1)))
+    assert "wan_join_port" not in tags
+    assert server_of(member("s1", tags)) is not None
+
+
 def test_our_tags_are_those_of_a_real_agent() -> None:
     assert agent_tags(Facts()) == SERVER
     assert agent_tags(Facts(), wan=True) == {key: value for key, value in SERVER.items() if key != "wan_join_port"}

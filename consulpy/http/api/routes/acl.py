@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Header with warnings about rules that have no effect.
 WARNING_HEADER = "X-Consulpy-Warning"
+#: Its longest text, in characters: clients refuse lines of a head above 8 to 64 KiB, and it quotes the rules.
+WARNING_MAX = 1000
 
 
 @acl_route("PUT", "/v1/acl/bootstrap")
@@ -202,7 +204,10 @@ def _warnings(rules: str) -> dict[str, str]:
         found = parse(rules).warnings
     except InvalidRules:
         return {}
-    return {WARNING_HEADER: "; ".join(found)} if found else {}
+    text = "; ".join(found)
+    if len(text) > WARNING_MAX:
+        text = f"{text[:WARNING_MAX]}..."
+    return {WARNING_HEADER: text} if found else {}
 
 
 @acl_route("GET", "/v1/acl/policy/")
