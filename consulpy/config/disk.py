@@ -37,11 +37,16 @@ class Source:
 
 
 def read_path(path: str, file_format: str = "") -> list[Source]:
-    """A file, or the files of a directory. Raises `ConfigError` with file and line."""
+    """A file, or the files of a directory. Raises `ConfigError` with file and line.
+
+    A link to nothing is an error, as in Consul: without its settings the agent would be another one.
+    """
+    if not path:
+        raise ConfigError("config: Open failed on . open : no such file or directory")
     place = Path(path)
     if place.is_dir():
         try:
-            names = sorted(found for found in place.iterdir() if found.is_file())
+            names = sorted(each for each in place.iterdir() if each.is_file() or not each.exists())
         except OSError as error:
             raise ConfigError(f"config: ReadDir failed on {path}: {error.strerror}") from None
         return [

@@ -87,8 +87,8 @@ def agent_flags() -> FlagSet:
 
 
 def config_format(text: str) -> str:
-    """ "hcl" or "json". Raises `ValueError`."""
-    if text not in ("hcl", "json"):
+    """ "hcl" or "json"; "": by each file's name. Raises `ValueError`."""
+    if text not in ("hcl", "json", ""):
         raise ValueError("expected hcl or json")
     return text
 

@@ -272,16 +272,6 @@ def test_consul_warns_of_these_too() -> None:
     )
 
 
-def test_recursors_are_addresses_or_names_that_resolve(data: list[str]) -> None:
-    """A name is looked up when the configuration is read, never by the reactor; here also what has no dot."""
-    host = FakeHost()
-    host.names = {"dns": "10.0.0.9", "dns.example": "fd00::9"}
-    argv = [word for each in ("dns", "dns.example:5353", "8.8.8.8", "[::1]:53") for word in ("-recursor", each)]
-    assert load([*data, *argv], host).recursors == ("10.0.0.9", "[fd00::9]:5353", "8.8.8.8", "[::1]:53")
-    with pytest.raises(ConfigError, match=r"^Invalid recursor address: recursors: lookup nowhere: nowhere is unknown$"):
-        load([*data, "-recursor", "nowhere"], host)
-
-
 def test_less_than_no_attempts_are_no_limit() -> None:
     assert hcl("retry_max = -1\nretry_max_wan = -5").retry_max == 0
 
