@@ -27,7 +27,6 @@ For more examples, ask for subcommand help or view the documentation.
 
 #: Top-level names of a body of the HTTP API, which are not valid in a file.
 _OF_THE_API: Final = frozenset({"Name", "ID", "Tags", "Port", "Address", "Meta"})
-_ID: Final = Flag("id", "ID of the service.", default="", placeholder="string")
 
 
 @command(

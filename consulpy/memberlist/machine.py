@@ -32,9 +32,6 @@ from consulpy.memberlist.stream import MessageReader, PushPull, StreamMessage, U
 from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import NOTHING, Measures
 
-#: Bytes that a compound adds for its header, and for each part.
-_COMPOUND_BYTES: Final = 2
-_PART_BYTES: Final = 2
 #: Message types that real agents queue before they handle them (docs/wire/gossip.md 5.10).
 _GOSSIP_TYPES: Final = frozenset({Suspect.TYPE, Alive.TYPE, Dead.TYPE, USER})
 #: A timer that fires later than this is late, in seconds: acks received meanwhile are handled too late as well.

@@ -6,7 +6,6 @@ sections 1 and 9).
 """
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -38,7 +37,6 @@ AUTH_METHODS: Final = "acl-auth-methods"
 #: Index key of the last bootstrap; its value is the reset index that allows another one.
 BOOTSTRAP: Final = "acl-token-bootstrap"
 
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _Holder = TypeVar("_Holder", Token, Role)
 #: The name of a policy or role, by its id in lower case; None if there is none.
 NameOf = Callable[[str], str | None]

@@ -16,6 +16,7 @@ from consulpy.http.api.params import refuse_segments, token
 from consulpy.http.api.routes.agent_service import written
 from consulpy.http.api.routing import HttpError, Request, Response, route
 from consulpy.local import api
+from consulpy.metrics.prometheus import CONTENT_TYPE
 from consulpy.metrics.prometheus import render as prometheus
 from consulpy.metrics.stream import IntervalStream
 
@@ -105,7 +106,7 @@ def metrics(agent: "AgentInterface", request: Request) -> Response:
     if request.query.get("format") == "prometheus":
         if not agent.prometheus_enabled:
             raise HttpError(415, "Prometheus is not enabled since its retention time is not positive")
-        return Response(text=prometheus(agent.metrics), content_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(text=prometheus(agent.metrics), content_type=CONTENT_TYPE)
     return Response(agent.metrics.to_json())
 
 
