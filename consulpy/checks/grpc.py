@@ -14,6 +14,7 @@ from consulpy.checks.agenttls import OwnTls, no_tls
 from consulpy.checks.dial import Dialer, DialError, finish, split_host_port
 from consulpy.checks.failure import reason as reason_of
 from consulpy.checks.grpc_response import GrpcResponse, RpcFailed, stream_reset
+from consulpy.checks.http2_frames import GoesAway, NotHttp2, ServerFrames
 from consulpy.checks.result import CheckFailed, Result
 from consulpy.codec.protobuf import text_field
 from consulpy.errors import BadRequest
@@ -30,15 +31,8 @@ except ImportError:
     HAVE_H2 = False
 
 _SERVING: Final = 1
-_FRAME_HEADER_BYTES: Final = 9
-#: Largest payload of a frame that a server may send, as nothing else was announced (RFC 9113, 6.5.2).
-_FRAME_MAX_BYTES: Final = 16384
-#: Types of frames.
-_SETTINGS: Final = 4
-_GOAWAY: Final = 7
-#: Sizes of a GOAWAY's fields: last stream, error code.
-_GOAWAY_FIELDS: Final = (4, 8)
-_STREAM_MASK: Final = 0x7FFFFFFF
+#: The first stream of a client.
+_STREAM: Final = 1
 
 
 class GrpcProbe:
@@ -96,11 +90,9 @@ class HealthCall(Protocol):
     """One connection with one call."""
 
     def __init__(self) -> None:
-        self._buffer = b""
-        self._is_http2 = False
         self._http2 = h2.connection.H2Connection()
+        self._frames = ServerFrames(_STREAM)
         self._answer: Deferred[int] | None = None
-        self._stream = 0
         self._response = GrpcResponse()
 
     def start(self, authority: str, service: str, scheme: str) -> Deferred[int]:
@@ -108,7 +100,6 @@ class HealthCall(Protocol):
         assert self.transport is not None, "started after the connection was made"
         answer = self._answer = Deferred(lambda _: self.close())
         self._http2.initiate_connection()
-        self._stream = self._http2.get_next_available_stream_id()
         headers = [
             (":method", "POST"),
             (":scheme", scheme),
@@ -118,8 +109,8 @@ class HealthCall(Protocol):
             ("user-agent", "Consul Health Check"),
             ("te", "trailers"),
         ]
-        self._http2.send_headers(self._stream, headers)
-        self._http2.send_data(self._stream, _framed(_request(service)), end_stream=True)
+        self._http2.send_headers(_STREAM, headers)
+        self._http2.send_data(_STREAM, _framed(_request(service)), end_stream=True)
         self.transport.write(self._http2.data_to_send())
         return answer
 
@@ -130,42 +121,20 @@ class HealthCall(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Handle the frames of the response."""
-        self._buffer += data
         try:
-            while frame := self._next_frame():
-                if frame[3] == _GOAWAY:
-                    self._goes_away(frame[_FRAME_HEADER_BYTES:])
-                    continue
+            for frame in self._frames.feed(data):
                 for event in self._http2.receive_data(frame):
                     self._handle(event)
         except h2.exceptions.ProtocolError as error:
             self._fail(RpcFailed("Unavailable", f"no HTTP/2: {error}"))
+        except GoesAway:
+            self._fail(RpcFailed("Unavailable", "the connection is draining"))
+        except NotHttp2 as error:
+            self._fail(RpcFailed("Unavailable", str(error)))
         except CheckFailed as error:
             self._fail(error)
         if self.transport is not None:
             self.transport.write(self._http2.data_to_send())
-
-    def _next_frame(self) -> bytes:
-        """The next frame of the buffer; empty if it is not complete, or nobody waits. Raises `RpcFailed`."""
-        head = self._buffer[:_FRAME_HEADER_BYTES]
-        size = int.from_bytes(head[:3], "big")
-        if not self._is_http2 and len(head) > 3:  # another protocol may never complete a frame
-            if head[3] != _SETTINGS:
-                raise RpcFailed("Unavailable", "the server does not speak HTTP/2")
-            self._is_http2 = True
-        if size > _FRAME_MAX_BYTES and len(head) == _FRAME_HEADER_BYTES:
-            raise RpcFailed("Unavailable", f"no HTTP/2: a frame of {size} bytes")
-        end = _FRAME_HEADER_BYTES + size
-        if self._answer is None or len(head) < _FRAME_HEADER_BYTES or len(self._buffer) < end:
-            return b""
-        frame, self._buffer = self._buffer[:end], self._buffer[end:]
-        return frame
-
-    def _goes_away(self, payload: bytes) -> None:
-        """The server shuts down; it completes what it has begun (RFC 9113, 6.8), which h2 would not read."""
-        last, code = (int.from_bytes(payload[end - 4 : end], "big") for end in _GOAWAY_FIELDS)
-        if code or last & _STREAM_MASK < self._stream:
-            raise RpcFailed("Unavailable", "the connection is draining")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Fail the call, unless it has ended."""

@@ -12,7 +12,7 @@ from consulpy.checks.agenttls import OwnTls, no_tls
 from consulpy.checks.dial import Dialer
 from consulpy.checks.failure import reason
 from consulpy.checks.http_body import BodyTail
-from consulpy.checks.http_exchange import HttpExchange
+from consulpy.checks.http_exchange import HTTP2, HttpExchange
 from consulpy.checks.http_request import HttpRequest
 from consulpy.checks.http_response import HttpResponse
 from consulpy.checks.result import CheckFailed, Result, Tail
@@ -88,7 +88,7 @@ class HttpProbe:
         from consulpy.checks.tls import TlsEndpoint
 
         verify, name = not self._kind.tls_skip_verify, self._kind.tls_server_name
-        return TlsEndpoint(endpoint, host, self._own(), verify=verify, server_name=name)
+        return TlsEndpoint(endpoint, host, self._own(), verify=verify, server_name=name, protocols=(HTTP2, "http/1.1"))
 
     async def _read(self, request: HttpRequest, response: HttpResponse, exchange: HttpExchange) -> Result:
         tail = Tail(self._kind.output_max_size)

@@ -1,7 +1,7 @@
 """One request of an HTTP check and its response, on a connection of its own."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -14,6 +14,8 @@ from consulpy.checks.http_response import HttpResponse, ResponseParser
 from consulpy.checks.result import CheckFailed
 from consulpy.clock import Clock, Timer
 
+#: HTTP/2's name in ALPN.
+HTTP2: Final = "h2"
 #: How long a server that has answered may take to read the rest of the request, in seconds.
 CLOSE_S: Final = 1.0
 
@@ -24,16 +26,22 @@ class HttpExchange(Protocol):
     def __init__(self, request: HttpRequest, clock: Clock) -> None:
         self._clock = clock
         self._closing: Timer | None = None
-        self._request = request.encoded()
-        self._parser = ResponseParser(request.method)
+        self._request = request
+        self._parser: Any = ResponseParser(request.method)
         self.head: Deferred[HttpResponse] = Deferred(lambda _: self.finish())
         self._write: Callable[[bytes], bool] | None = None
         self._body_read: Deferred[None] = Deferred(lambda _: self.finish())
 
     def connectionMade(self) -> None:
         """Send the request."""
-        assert self.transport is not None
-        self.transport.write(self._request)
+        transport: Any = self.transport
+        if getattr(transport, "alpn", "") != HTTP2:
+            transport.write(self._request.encoded())
+            return
+        from consulpy.checks.http2_response import Http2Parser  # for few checks
+
+        self._parser = Http2Parser(self._request)
+        self._flush()
 
     def read(self, write: Callable[[bytes], bool]) -> "Deferred[None]":
         """Pass the body to `write` until that returns False, or it ends; called when `head` fires."""
@@ -52,6 +60,12 @@ class HttpExchange(Protocol):
         if self._parser.response is None and not self.head.called:
             data = self._parse_head(data)
         self._receive(data)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what HTTP/2 has to say."""
+        if self.transport is not None and (data := self._parser.data_to_send()):
+            self.transport.write(data)
 
     def _parse_head(self, data: bytes) -> bytes:
         """Parse the next part of the head; what follows it."""
@@ -63,7 +77,8 @@ class HttpExchange(Protocol):
             return b""
         if self._parser.response is not None:
             self.head.callback(self._parser.response)
-        return self._parser.rest
+        rest: bytes = self._parser.rest
+        return rest
 
     def _receive(self, data: bytes) -> None:
         response, write = self._parser.response, self._write

@@ -87,7 +87,7 @@ class HttpRequest:
         agents = [value for name, value in given if name.lower() == "user-agent" and value]
         yield "User-Agent", agents[0] if agents else USER_AGENT
         if self.body or self.method in ("POST", "PUT"):
-            yield "Content-Length", str(len(self._encoded_body))
+            yield "Content-Length", str(len(self.encoded_body))
         names = {name.lower() for name, value in given if value}
         defaults = {"Accept": ACCEPT, "Authorization": self.url.authorization, "Referer": self.referer}
         defaults = {name: value for name, value in defaults.items() if value and name.lower() not in names}
@@ -100,7 +100,8 @@ class HttpRequest:
             yield "Connection", "close"  # the connection is for this request only
 
     @property
-    def _encoded_body(self) -> bytes:
+    def encoded_body(self) -> bytes:
+        """The body as it is sent."""
         return self.body.encode("utf-8", "replace")
 
     def encoded(self) -> bytes:
@@ -108,7 +109,7 @@ class HttpRequest:
         fields = [(name.encode(), value.encode("utf-8", "replace")) for name, value in self.fields()]
         lines = [b"%s: %s\r\n" % each for each in fields]
         first = b"%s %s HTTP/1.1\r\n" % (self.method.encode(), self.url.target.encode())
-        return first + b"".join(lines) + b"\r\n" + self._encoded_body
+        return first + b"".join(lines) + b"\r\n" + self.encoded_body
 
     def redirected(self, status: int, location: str) -> "HttpRequest | None":
         """The request that a response redirects to; None if it is no redirect. Raises `CheckFailed`."""

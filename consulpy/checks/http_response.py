@@ -151,6 +151,10 @@ class ResponseParser:
         elif self._head_bytes > HEAD_MAX_BYTES:
             raise CheckFailed(f"net/http: server response headers exceeded {HEAD_MAX_BYTES} bytes; aborted")
 
+    def data_to_send(self) -> bytes:
+        """Nothing: the request is sent at once."""
+        return b""
+
     def end(self) -> None:
         """The connection ended before the response. Raises `CheckFailed`."""
         if not self._head_bytes:
