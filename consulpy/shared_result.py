@@ -25,8 +25,12 @@ class SharedResult(Generic[Result]):
         self._waiting.append(waiting)
         return waiting
 
+    def taken(self) -> "list[Deferred[Result]]":
+        """The Deferreds of all that wait now, who wait no more: give each the result."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
     def fire(self, result: Result | Failure) -> None:
         """Give the result, or the error, to all that wait now."""
-        waiting, self._waiting = self._waiting, []
-        for done in waiting:
+        for done in self.taken():
             done.callback(result) if not isinstance(result, Failure) else done.errback(result)

@@ -32,6 +32,7 @@ from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ClientCaller, ServerCaller
 from consulpy.rpc.caller import Caller
+from consulpy.rpc.limits.time_slice import slicer_on
 from consulpy.rpc.pool import ConnectionPool
 from consulpy.rpc.router import Router
 from consulpy.rpc.server import Server
@@ -76,6 +77,7 @@ class AgentParts:
         use_monotonic_time(reactor)
         self.clock = reactor
         self.turn = Turn()
+        self.woken = slicer_on(reactor)
         self._wall_s = wall_clock(reactor)
         self.metrics = Registry(self._wall_s, telemetry.rules(config.telemetry))
         self.prometheus_enabled = config.telemetry.prometheus_retention_time_s > 0

@@ -24,7 +24,7 @@ from consulpy.rpc.connect.interface import CertificateAuthority, TlsOfServers
 from consulpy.rpc.dependencies import DependencySet
 from consulpy.rpc.interfaces import NoResetFile, RemoteDatacenters, ResetFile, SessionTimes
 from consulpy.rpc.limits.request_limits import RequestLimits
-from consulpy.rpc.limits.time_slice import TimeSlicer
+from consulpy.rpc.limits.time_slice import slicer_on
 from consulpy.rpc.long_read import LongRead, LongReads
 from consulpy.rpc.methods import Kind, Method
 from consulpy.rpc.quorum import Quorum
@@ -107,7 +107,7 @@ class Server:
         #: Reads that take several turns.
         self.long_reads = LongReads(clock)
         #: Blocking queries that a change has woken.
-        self.woken = TimeSlicer(clock.seconds, lambda run: clock.callLater(0, run))
+        self.woken = slicer_on(clock)
         self._set_defaults()
 
     def _set_defaults(self) -> None:

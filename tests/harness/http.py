@@ -30,6 +30,7 @@ from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.call import ServerCaller
+from consulpy.rpc.limits.time_slice import slicer_on
 from consulpy.rpc.server import Server
 from consulpy.serf.members import Member, Status
 from consulpy.serf.membership import Membership
@@ -87,6 +88,7 @@ class FakeAgent:
     def __init__(self, clock: Any = None, address: str = "127.35.0.1", two: str = "127.35.0.2") -> None:
         self.clock = clock or Clock()
         self.turn = Turn()
+        self.woken = slicer_on(self.clock)
         self.datacenter, self.node_name = "dc1", "agent-one"
         self.access = AgentAccess(AgentTokens(), "agent-one")
         self.prometheus_enabled = self.indents_json = False

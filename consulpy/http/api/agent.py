@@ -14,6 +14,7 @@ from consulpy.memberlist.timeline import Timeline
 from consulpy.metrics.registry import Registry
 from consulpy.rpc.cache.agent_cache import AgentCache
 from consulpy.rpc.caller import Caller
+from consulpy.rpc.limits.time_slice import TimeSlicer
 from consulpy.rpc.snapshot_messages import SnapshotRequest
 from consulpy.rpc.spool_file import SnapshotResult, Spool
 from consulpy.serf.machine import Serf
@@ -31,6 +32,8 @@ class AgentInterface(Protocol):
     clock: Clock
     #: The current turn of the reactor.
     turn: Turn
+    #: Blocked requests to the agent's own endpoints that a change has woken.
+    woken: TimeSlicer
     limits: WriteLimits
     #: `translate_wan_addrs`: whether replies of other datacenters have WAN addresses.
     translate_wan_addrs: bool

@@ -24,7 +24,7 @@ async def wait_for_change(
 ) -> None:
     """Return when `index()` is not the index that the client knows, or when its time is over. Raises `BadRequest`.
 
-    `listeners`: called by the owner of the index after each change, in the midst of it; so the wait ends in the turn
+    `listeners`: called by the owner of the index after each change, in the midst of it; so the wait ends in a turn
     after it, once for all changes of a turn.
     """
     known = QueryOptions()
@@ -32,19 +32,19 @@ async def wait_for_change(
     if index() != known.min_query_index:
         return
     changed: Deferred[None] = Deferred()
-    timers = [agent.clock.callLater(wait_s(known.max_query_time, agent.events.rng), _fire, changed)]
+    timer = agent.clock.callLater(wait_s(known.max_query_time, agent.events.rng), _fire, changed)
 
     def listener(*_: Any) -> None:
-        if index() != known.min_query_index and len(timers) == 1:
-            timers.append(agent.clock.callLater(0, _fire, changed))
+        if index() != known.min_query_index:
+            agent.woken.defer(changed, lambda: _fire(changed))
 
     listeners.append(listener)
     try:
         await changed
     finally:
         listeners.remove(listener)
-        for timer in timers:
-            cancel_timer(timer)
+        agent.woken.cancel(changed)
+        cancel_timer(timer)
 
 
 def _fire(waiting: "Deferred[None]") -> None:

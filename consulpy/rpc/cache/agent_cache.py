@@ -9,6 +9,7 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import field
+from functools import partial
 from itertools import count
 from typing import Any, Final, Protocol
 
@@ -22,6 +23,7 @@ from consulpy.errors import RPCError
 from consulpy.rpc.cache.tag import NODE, SERVICE, CacheTag
 from consulpy.rpc.call import no_server_answered
 from consulpy.rpc.caller import Caller
+from consulpy.rpc.limits.time_slice import slicer_on
 from consulpy.shared_result import SharedResult
 from consulpy.structs.options import QueryOptions, QuerySource
 from consulpy.structs.requests import NodeRequest, Read, ServiceRequest
@@ -106,6 +108,7 @@ class AgentCache:
     def __init__(self, caller: Caller, clock: Clock, writes: Writes | None = None) -> None:
         self._caller = caller
         self._clock = clock
+        self._woken = slicer_on(clock)
         self._writes = writes
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         #: Hashes of requests that were seen once.
@@ -330,8 +333,14 @@ class AgentCache:
         entry.writes = entry.running_writes
         self._retrying, self._failures, self._retry_at_s = None, 0, 0.0
         self._renew(entry.tag)
-        entry.waiting.fire(reply)
+        self._answer(entry, reply)
         self._schedule(entry, PAUSE_S)
+
+    def _answer(self, entry: _Entry, reply: Any) -> None:
+        """Give all that wait the reply, a slice of time in each turn: they may be thousands."""
+        self._woken.begin()
+        for done in entry.waiting.taken():
+            self._woken.submit(done, partial(_give, done, reply))
 
     def _failed(self, failure: Failure, entry: _Entry, call: "Deferred[Any]") -> None:
         if entry.running is not call:
@@ -389,6 +398,12 @@ def tag_of(request: Read) -> CacheTag:
     if isinstance(request, NodeRequest):
         return NODE, request.node.lower()
     return "", ""
+
+
+def _give(waiting: "Deferred[Any]", reply: Any) -> None:
+    """The reply, unless the caller was cancelled meanwhile."""
+    if not waiting.called:
+        waiting.callback(reply)
 
 
 def _cache_key_request(request: Read) -> Read:

@@ -9,6 +9,8 @@ reactor, a slice in each, in order.
 from collections.abc import Callable
 from typing import Final
 
+from consulpy.clock import Clock
+
 #: Time of one connection, or of all woken queries, in one turn, in seconds.
 SLICE_S: Final = 0.01
 
@@ -69,3 +71,8 @@ class TimeSlicer:
         finally:
             self._is_scheduled = False
             self._schedule()
+
+
+def slicer_on(clock: Clock) -> TimeSlicer:
+    """A slicer on a clock, whose next turn is that of its calls that are due."""
+    return TimeSlicer(clock.seconds, lambda call: clock.callLater(0, call))

@@ -1,12 +1,14 @@
 """The agent's own endpoints and user events, through the harness."""
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from consulpy.memberlist.member import Member as Node
 from consulpy.memberlist.member import State
+from consulpy.rpc.limits.time_slice import SLICE_S
 from tests.fakes.keys import KEY
 from tests.harness.http import HttpHarness
 
@@ -244,6 +246,7 @@ def test_a_reader_of_events_waits_for_the_next() -> None:
     waiting = harness.begin(f"GET /v1/event/list?index={index}")
     assert waiting.answer is None
     harness.tell("PUT /v1/event/fire/b")
+    harness.agent.clock.advance(0)
     assert waiting.answer is not None
     assert [event["Name"] for event in waiting.answer.json] == ["a", "b"]
 
@@ -264,3 +267,30 @@ def test_a_reader_of_events_who_leaves_is_forgotten() -> None:
     assert len(harness.agent.events.watchers) == 1
     waiting.hang_up()
     assert len(harness.agent.events.watchers) == 0
+
+
+@pytest.mark.parametrize("path", ["event/list", "agent/timeline/agent-two"])
+def test_those_that_wait_for_one_change_share_a_slice_of_each_turn(
+    harness: HttpHarness, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of answers were made in the turn of the change, or in the next one."""
+    clock, woken = harness.agent.clock, harness.agent.woken
+    index = harness.ask(f"GET /v1/{path}").headers["x-consul-index"]
+    waiting = [harness.begin(f"GET /v1/{path}?index={index}&wait=60s") for _ in range(7)]
+    defer = woken.defer
+
+    def slow_defer(key: object, run: Callable[[], None]) -> None:
+        def slow() -> None:
+            clock.rightNow += SLICE_S / 3 + 1e-6
+            run()
+
+        defer(key, slow)
+
+    monkeypatch.setattr(woken, "defer", slow_defer)
+    harness.tell("PUT /v1/event/fire/deploy", "x")
+    harness.agent.history.add("agent-two", "suspected", 1)
+    answered: list[int] = []
+    clock.callLater(0, lambda: answered.append(sum(each.answer is not None for each in waiting)))
+    clock.advance(0)
+    assert answered == [3], "others have their turn in between"
+    assert all(each.answer is not None for each in waiting)

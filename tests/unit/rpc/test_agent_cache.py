@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from consulpy.errors import BadRequest, NoServers, RPCError
@@ -20,6 +20,7 @@ from consulpy.rpc.cache.agent_cache import (
 )
 from consulpy.rpc.cache.caching_caller import CachingCaller
 from consulpy.rpc.cache.tag import NODE, SERVICE
+from consulpy.rpc.limits.time_slice import SLICE_S
 from consulpy.structs.options import QueryMeta
 from consulpy.structs.requests import NodeRequest, ServiceNodesReply, ServiceRequest
 
@@ -127,6 +128,27 @@ def test_a_reader_with_an_index_waits_for_the_change() -> None:
     assert got == []
     kept.servers.answer(9)
     assert got[0].reply.meta.index == 9
+
+
+def test_thousands_that_wait_for_one_change_share_a_slice_of_each_turn() -> None:
+    kept, request = Kept().filled(), ServiceRequest(datacenter="dc1", service_name="web")
+    request.options.min_query_index = 5
+    answered: list[Any] = []
+
+    def slow(found: Any) -> None:
+        kept.clock.rightNow += SLICE_S / 3 + 1e-6
+        answered.append(found)
+
+    readings = [
+        Deferred.fromCoroutine(kept.cache.read("Catalog.ServiceNodes", request, cache_first=True)) for _ in range(7)
+    ]
+    for reading in readings:
+        reading.addCallbacks(slow, lambda failure: failure.trap(CancelledError))
+    kept.servers.answer(9)
+    assert len(answered) == 3
+    readings[4].cancel()
+    kept.clock.advance(0)
+    assert [found.reply.meta.index for found in answered] == [9] * 6
 
 
 def test_such_a_reader_gets_what_there_is_at_the_end() -> None:

@@ -57,17 +57,18 @@ async def listed(agent: "AgentInterface", request: Request) -> Response:
 
 
 async def _change(agent: "AgentInterface", watch: WatchSet, within_s: float) -> None:
-    """Fires with the next event, or after the wait."""
+    """Fires in a turn after the next event, or after the wait."""
     woken: Deferred[None] = Deferred(lambda _: None)
 
     def wake() -> None:
         if not woken.called:
             woken.callback(None)
 
-    waiter = agent.events.watchers.wait(watch, wake)
+    waiter = agent.events.watchers.wait(watch, lambda: agent.woken.defer(woken, wake))
     timer = agent.clock.callLater(within_s, wake)
     try:
         await woken
     finally:
         waiter.cancel()
+        agent.woken.cancel(woken)
         cancel_timer(timer)
