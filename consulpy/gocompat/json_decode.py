@@ -240,7 +240,7 @@ def decode(cls: type[_R], raw: Any, shape: Shape) -> _R:
             if value is not None:
                 aliased.append((member, value))
         else:
-            if member.attribute in given:
+            if member.attribute in given and member.go not in shape.nulls:
                 value = _repeated(member, given[member.attribute], value)
             given[member.attribute] = value
             if value is None and member.go not in shape.nulls:

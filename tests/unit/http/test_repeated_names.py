@@ -59,3 +59,12 @@ def test_free_settings_have_the_last_value() -> None:
     body = '{"Kind":"proxy-defaults","Name":"global","Config":{"a":{"b":1},"a":{"c":2}}}'
     assert harness.ask("PUT /v1/config", body).text == "true"
     assert harness.ask("GET /v1/config/proxy-defaults/global").json["Config"] == {"a": {"c": 2}}
+
+
+def test_a_duration_that_null_is_not_taken_for_is_not_saved_by_an_earlier_one() -> None:
+    check = '{"Node":"n","Name":"c","Definition":{"Interval":"5s","Interval":null}}'
+    answer = HttpHarness().ask("PUT /v1/txn", f'[{{"Check":{{"Verb":"set","Check":{check}}}}}]')
+    assert (answer.status, answer.text) == (
+        400,
+        'Failed to parse body: strconv.ParseFloat: parsing "null": invalid syntax',
+    )
