@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from consulpy import CONSUL_VERSION
+from consulpy.agent.debug_definitions import shown_checks, shown_services
 from consulpy.codec.secrets import HIDDEN, without_secrets
 from consulpy.config.schema import RuntimeConfig
 from consulpy.config.sections import AclSettings
@@ -234,7 +235,7 @@ def _checks_and_queries(config: RuntimeConfig) -> dict[str, Any]:
         "CheckOutputMaxSize": config.check_output_max_size_bytes,
         "CheckReapInterval": "30s",
         "CheckUpdateInterval": _time(config.check_update_interval_s),
-        "Checks": _plain(config.checks),
+        "Checks": shown_checks(config.checks),
         "ConfigEntryBootstrap": _bootstrap(config),
         "EnableCentralServiceConfig": config.enable_central_service_config,
         "DefaultQueryTime": _time(config.default_query_time_s),
@@ -244,7 +245,7 @@ def _checks_and_queries(config: RuntimeConfig) -> dict[str, Any]:
         "EnableLocalScriptChecks": config.enable_local_script_checks or config.enable_script_checks,
         "EnableRemoteScriptChecks": config.enable_script_checks,
         "MaxQueryTime": _time(config.max_query_time_s),
-        "Services": _plain(config.services),
+        "Services": shown_services(config.services),
         "SessionTTLMin": _time(config.session_ttl_min_s),
         "Watches": _plain(config.watches),
     }

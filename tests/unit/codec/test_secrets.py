@@ -99,7 +99,7 @@ def test_the_configuration_in_agent_self() -> None:
     assert shown["EncryptKey"] == "hidden"
     assert shown["Services"][0]["Token"] == "hidden"
     assert shown["Services"][0]["Checks"][0]["Header"] == {"Authorization": ["hidden"]}
-    assert shown["Services"][0]["Checks"][0]["Interval"] == "1h"
+    assert shown["Services"][0]["Checks"][0]["Interval"] == "1h0m0s"
     assert shown["Watches"][0]["key"] == "a"
 
 
