@@ -14,7 +14,7 @@ from consulpy.cli.main import say
 from consulpy.cli.table import table
 from consulpy.client import ClientError
 from consulpy.codec.printable import printable
-from consulpy.errors import ConsulpyError
+from consulpy.errors import ConfigError, ConsulpyError
 from consulpy.gocompat.duration import parse_duration
 from consulpy.gocompat.flag import Flag, switch, whole
 from consulpy.state import archive
@@ -60,6 +60,8 @@ _OWN_NAME: Final = re.compile(r"consul-[0-9]{13}\.snap")
 
 def _save(given: Invocation, path: Path) -> int:
     """Save to `path`, by a temporary file until it is verified; its index. Raises `ConsulpyError`, OSError."""
+    if path.exists() and not path.is_file():  # a device or pipe would be replaced by the file
+        raise ConfigError(f"Error creating snapshot file: {path} is no regular file")
     with given.progress.waiting("Receiving the snapshot"):
         index, data = given.client.snapshot(**given.query)
     unverified = path.with_name(path.name + ".unverified")

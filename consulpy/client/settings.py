@@ -91,7 +91,7 @@ def _address(text: str, over_tls: bool) -> tuple[str, str]:
     _, _, port = rest.rpartition(":")
     if not rest or "/" in rest or (":" in rest and not rest.endswith("]") and not port.isdecimal()):
         raise ConfigError(f"-http-addr: expected an address and a port such as {DEFAULT_ADDRESS}, not {text!r}")
-    return scheme, rest
+    return scheme, f"127.0.0.1{rest}" if rest.startswith(":") else rest  # `:8500`, as in Go
 
 
 def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def test_a_saved_file_is_verified_and_private(tmp_path: Path, capsys: pytest.Cap
     assert path.read_bytes() == GOOD
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["backup.snap"]
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other than by Consul: `snapshot save /dev/stdout` by root would take that name away from all programs."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    assert main(["snapshot", "save", str(path)]) == 1
+    assert "is no regular file" in capsys.readouterr().err
+    assert path.is_fifo()
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_a_damaged_snapshot_never_gets_the_name(

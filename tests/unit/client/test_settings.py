@@ -17,6 +17,8 @@ from consulpy.errors import ConfigError
         ({"http-addr": "https://host:8501/"}, {}, "https", "host:8501"),
         ({"http-addr": "unix:///run/consul.sock"}, {}, "unix", "/run/consul.sock"),
         ({"http-addr": "[::1]:8500"}, {}, "http", "[::1]:8500"),
+        ({"http-addr": ":8501"}, {}, "http", "127.0.0.1:8501"),
+        ({}, {"CONSUL_HTTP_ADDR": "https://:8501"}, "https", "127.0.0.1:8501"),
         ({}, {"CONSUL_HTTP_SSL": "true"}, "https", "127.0.0.1:8500"),
     ],
 )
