@@ -2,6 +2,7 @@
 are not reused.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,12 +16,14 @@ from consulpy.checks.http_body import BodyTail
 from consulpy.checks.http_exchange import HTTP2, HttpExchange
 from consulpy.checks.http_request import HttpRequest
 from consulpy.checks.http_response import HttpResponse
+from consulpy.checks.proxy_environment import Proxies
 from consulpy.checks.result import CheckFailed, Result, Tail
 from consulpy.codec.secrets import url_without_password
 from consulpy.gocompat.literals import quoted
 from consulpy.structs.check import CRITICAL, PASSING, WARNING
 from consulpy.structs.definition import CheckType
 
+NO_PROXIES: Final = Proxies()
 #: Requests of one run: the first and its redirects, as in Go.
 REQUESTS_MAX: Final = 10
 
@@ -28,10 +31,19 @@ REQUESTS_MAX: Final = 10
 class HttpProbe:
     """Sends the request that `kind` describes."""
 
-    def __init__(self, reactor: Any, dialer: Dialer, kind: CheckType, timeout_s: float, own: OwnTls = no_tls) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        dialer: Dialer,
+        kind: CheckType,
+        timeout_s: float,
+        own: OwnTls = no_tls,
+        proxies: Proxies = NO_PROXIES,
+    ) -> None:
         self._reactor = reactor
         self._dialer = dialer
         self._own = own
+        self._proxies = proxies
         self._kind = kind
         self.timeout_s = timeout_s
         #: The request under way.
@@ -57,7 +69,7 @@ class HttpProbe:
 
     async def _run(self, request: HttpRequest) -> Result:
         for _ in range(REQUESTS_MAX):
-            self._request = request
+            request = self._request = replace(request, proxy=self._proxies.of_url(request.url))
             exchange = HttpExchange(request, self._reactor)
             try:
                 request.check()
@@ -82,9 +94,14 @@ class HttpProbe:
 
     def _endpoint(self, request: HttpRequest) -> IStreamClientEndpoint:
         host, port = request.url.address
-        endpoint: IStreamClientEndpoint = self._dialer.endpoint(host, port, self.timeout_s + 1)
+        where = request.url if request.proxy is None else request.proxy
+        endpoint: IStreamClientEndpoint = self._dialer.endpoint(*where.address, self.timeout_s + 1)
         if request.url.scheme != "https":
             return endpoint
+        if request.proxy is not None:
+            from consulpy.checks.tunnel import TunnelEndpoint
+
+            endpoint = TunnelEndpoint(endpoint, host, port, request.proxy)
         from consulpy.checks.tls import TlsEndpoint
 
         verify, name = not self._kind.tls_skip_verify, self._kind.tls_server_name

@@ -29,7 +29,7 @@ _REDIRECTS: Final = {301: False, 302: False, 303: False, 307: True, 308: True}
 class HttpRequest:
     """One request. `headers`: as in the check. `host`: of the Host header, "" for the URL's.
 
-    `first_method`: of the request that redirected to this one, "" for the first.
+    `first_method`: of the request that redirected to this one, "" for the first. `proxy`: that it is sent to.
     """
 
     method: str
@@ -39,6 +39,7 @@ class HttpRequest:
     body: str = ""
     referer: str = ""
     first_method: str = ""
+    proxy: Url | None = None
 
     @classmethod
     def of(cls, kind: CheckType) -> "HttpRequest":
@@ -98,6 +99,13 @@ class HttpRequest:
             yield "Accept-Encoding", "gzip"
         if ("connection", "close") not in [(name.lower(), value.lower()) for name, value in given]:
             yield "Connection", "close"  # the connection is for this request only
+        if self._is_absolute and self.proxy is not None and self.proxy.user is not None:
+            yield "Proxy-Authorization", self.proxy.authorization
+
+    @property
+    def _is_absolute(self) -> bool:
+        """Whether it is for a proxy that is to fetch it; one of HTTPS goes through a tunnel."""
+        return self.proxy is not None and self.url.scheme == "http"
 
     @property
     def encoded_body(self) -> bytes:
@@ -108,7 +116,8 @@ class HttpRequest:
         """The request as it is sent."""
         fields = [(name.encode(), value.encode("utf-8", "replace")) for name, value in self.fields()]
         lines = [b"%s: %s\r\n" % each for each in fields]
-        first = b"%s %s HTTP/1.1\r\n" % (self.method.encode(), self.url.target.encode())
+        target = f"http://{self.url.host_header}{self.url.target}" if self._is_absolute else self.url.target
+        first = b"%s %s HTTP/1.1\r\n" % (self.method.encode(), target.encode())
         return first + b"".join(lines) + b"\r\n" + self.encoded_body
 
     def redirected(self, status: int, location: str) -> "HttpRequest | None":

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from consulpy.checks.agenttls import AgentTls
 from consulpy.checks.alias import AliasCheck, AliasSource
 from consulpy.checks.dial import Dialer
+from consulpy.checks.proxy_environment import Proxies
 from consulpy.checks.result import OUTPUT_MAX_BYTES, CheckFailed, Probe, Result
 from consulpy.checks.ttl import TTLCheck
 from consulpy.clock import Clock, Timer, cancel_timer
@@ -142,7 +143,7 @@ class Runner:
     """Starts checks. `reactor`: for connections, processes and timers. `aliases`: what alias checks read.
 
     `docker_host`: as in the environment variable DOCKER_HOST. `output_max_bytes`: stored output of a check. `tls`: the
-    agent's certificates for checks over TLS.
+    agent's certificates for checks over TLS. `proxies`: of HTTP checks.
     """
 
     def __init__(
@@ -155,7 +156,9 @@ class Runner:
         docker_host: str = "",
         output_max_bytes: int = OUTPUT_MAX_BYTES,
         tls: AgentTls | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
+        self._proxies = proxies or Proxies()
         #: Certificates of checks over TLS; may be replaced.
         self.tls = tls
         self._output_max_bytes = output_max_bytes
@@ -202,7 +205,7 @@ class Runner:
             case "http":
                 from consulpy.checks.http import HttpProbe
 
-                return HttpProbe(self._reactor, self._dialer, kind, timeout_s, lambda: self.tls)
+                return HttpProbe(self._reactor, self._dialer, kind, timeout_s, lambda: self.tls, self._proxies)
             case "tcp":
                 from consulpy.checks.tcp import TcpProbe
 

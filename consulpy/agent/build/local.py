@@ -11,6 +11,7 @@ from consulpy.agent.build import settings
 from consulpy.agent.build.role import Role, Stops
 from consulpy.agent.debug_config import tagged_addresses
 from consulpy.agent.process.disk_thread import DiskThread, disk_thread
+from consulpy.checks.proxy_environment import Proxies
 from consulpy.checks.runner import Runner
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.config.schema import RuntimeConfig
@@ -68,6 +69,7 @@ def local_parts(
         docker_host=environment.get("DOCKER_HOST", ""),
         output_max_bytes=config.check_output_max_size_bytes,
         tls=certificates,
+        proxies=Proxies.of(environment),
     )
     ports = config.ports
     state.sidecar_ports = (
