@@ -14,7 +14,7 @@ from twisted.names import dns
 
 from consulpy.dns.config import DnsConfig
 from consulpy.dns.reply import is_complete, is_reply_to
-from consulpy.dns.wire import Answer, Question
+from consulpy.dns.wire import HEADER_SIZE, Answer, Question
 from consulpy.log import Logger
 
 #: `exchange((host, port), packet, udp, timeout_s)`: the reply to a packet. Fails when there is none in time.
@@ -23,6 +23,10 @@ Exchange = Callable[[tuple[str, int], bytes, bool, float], "Deferred[bytes]"]
 _DNS_PORT: Final = 53
 _RCODE: Final = 0x000F
 _RECURSION_AVAILABLE: Final = 0x80
+#: In the first byte of the flags.
+_TRUNCATED: Final = 0x02
+#: The counts of a packet with a question and no records.
+_QUESTION_ONLY: Final = struct.pack("!4H", 1, 0, 0, 0)
 
 _log = Logger()
 
@@ -35,12 +39,19 @@ class Recursor:
         self._rng = rng
 
     async def forward(self, question: Question, config: DnsConfig, *, udp: bool) -> Answer | bytes:
-        """The first usable reply, with the client's id; SERVFAIL if there is none."""
+        """The first usable reply, with the client's id and question; SERVFAIL if there is none.
+
+        `udp`: a reply that is larger than the client takes is only its question, with the TC bit.
+        """
         reply = await self._query(question.packet, config, udp)
         if reply is None:
             return Answer(rcode=dns.ESERVER, authoritative=False, recursion=True)
-        flags = reply[3] | _RECURSION_AVAILABLE
-        return question.packet[:2] + reply[2:3] + bytes([flags]) + reply[4:]
+        flags = bytes([reply[2], reply[3] | _RECURSION_AVAILABLE])
+        end = HEADER_SIZE + len(question.section)
+        if udp and len(reply) > question.largest_udp:
+            flags = bytes([flags[0] | _TRUNCATED, flags[1]])
+            return question.packet[:2] + flags + _QUESTION_ONLY + question.section
+        return question.packet[:2] + flags + reply[4:HEADER_SIZE] + question.section + reply[end:]
 
     async def addresses(self, host: str, config: DnsConfig, family: int) -> list[dns.RRHeader]:
         """The answer records for the addresses of a host (`family`: A or AAAA); empty if no recursor has any."""

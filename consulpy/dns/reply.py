@@ -1,6 +1,7 @@
 """Validation of a recursor's reply: nothing else is passed on to clients.
 
-A reply has the id and the question of its query, byte by byte (RFC 5452 section 9.1), and ends with its last record.
+A reply has the id and the question of its query (RFC 5452 section 9.1), in whatever letter case, and ends with its last
+record.
 """
 
 import struct
@@ -29,10 +30,13 @@ def is_reply_to(query: bytes, reply: bytes) -> bool:
     if (received[1] ^ sent[1]) & _OPCODE or received[2] != 1:
         return False
     try:
-        end = _name_end(query, HEADER_SIZE) + _QUESTION_TAIL_SIZE
+        end = _name_end(query, HEADER_SIZE)
     except _Malformed:
         return False
-    return reply[HEADER_SIZE:end] == query[HEADER_SIZE:end] and len(reply) >= end
+    if reply[HEADER_SIZE:end].lower() != query[HEADER_SIZE:end].lower():
+        return False
+    tail = slice(end, end + _QUESTION_TAIL_SIZE)
+    return reply[tail] == query[tail] and len(reply) >= tail.stop
 
 
 def is_complete(reply: bytes) -> bool:

@@ -33,7 +33,6 @@ def reply_to(query: bytes, records: bytes = RECORD, count: int = 1, flags: bytes
 INVALID: dict[str, Alter] = {
     "another id": lambda query: bytes([query[0] ^ 1]) + reply_to(query)[1:],
     "another name": lambda query: reply_to(query).replace(b"Www", b"Wwx"),
-    "the name in other capitals": lambda query: reply_to(query).replace(b"Www", b"wWw"),
     "another type": lambda query: reply_to(query).replace(b"com\x00\x00\x01", b"com\x00\x00\x1c"),
     "another class": lambda query: reply_to(query).replace(b"com\x00\x00\x01\x00\x01", b"com\x00\x00\x01\x00\x03"),
     "no question": lambda query: query[:2] + b"\x81\x80" + bytes(8),
@@ -112,7 +111,7 @@ async def test_a_forged_packet_does_not_end_the_exchange() -> None:
 
     def serve() -> None:
         query, client = recursor.recvfrom(512)
-        for kind in ("another id", "another name", "the name in other capitals", "another type", "half a header"):
+        for kind in ("another id", "another name", "another type", "half a header"):
             recursor.sendto(INVALID[kind](query), client)
         recursor.sendto(reply_to(query), client)
 
