@@ -227,24 +227,25 @@ class Agent(AgentParts):
     def _listen(self) -> None:
         """Open all ports: gossip, RPC, DNS, HTTP."""
         for pool in self._pools():
-            self._run(pool.transport)
+            self._run(pool.transport, "gossip")
         config, role = self.config, self._role
         connections = connection_table(self._reactor.seconds)
         self._stops.append(connections.close_all)
         if role.server is not None:
-            self._run(rpc_listener(config, self._reactor, role.server, role, self._tls, connections))
+            self._run(rpc_listener(config, self._reactor, role.server, role, self._tls, connections), "RPC")
         dns = dns_listener(config, self._reactor, self._rng, role, self.access, self._tokens, connections)
         if config.ports.dns > 0:
-            self._run(dns)
+            self._run(dns, "DNS")
             self.dns = dns
         self._http = HttpService(self._reactor, settings.http(config), self, logs.debugging, self._tls, connections)
-        self._run(self._http)
+        self._run(self._http, "HTTP")
 
-    def _run(self, service: Any) -> None:
+    def _run(self, service: Any, what: str) -> None:
+        """Start a listener; `what`: its name in errors."""
         try:
             service.startService()
         except CannotListenError as error:
-            raise ConfigError(cannot_listen(type(service).__name__, error.interface, error.port, error)) from None
+            raise ConfigError(cannot_listen(what, error.interface, error.port, error)) from None
         self._stops.append(service.stopService)
 
     def _give_up(self, why: str) -> None:

@@ -116,12 +116,16 @@ async def test_nothing_is_left_after_the_stop() -> None:
         assert not new_since(before)
 
 
+@pytest.mark.parametrize(
+    ("port", "what"), [("http", "HTTP"), ("dns", "DNS"), ("server", "RPC"), ("serf_lan", "gossip")]
+)
 @pytest_twisted.ensureDeferred
-async def test_nothing_is_left_of_an_agent_that_cannot_start() -> None:
+async def test_nothing_is_left_of_an_agent_that_cannot_start(port: str, what: str) -> None:
     before = what_is_there()
     with socket.create_server(("127.0.0.1", 0)) as other:
-        agent = server(ports={"http": other.getsockname()[1]})
-        with pytest.raises(ConfigError, match="in use by another program"):
+        number = other.getsockname()[1]
+        agent = server(ports={port: number})
+        with pytest.raises(ConfigError, match=f"^{what}: 127.0.0.1:{number} is in use by another program"):
             await agent.start()
     assert not new_since(before)
     with pytest.raises(RuntimeError, match="starts once"):
