@@ -72,7 +72,7 @@ class TlsProtocol(Protocol):
         self._first = first
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
-        self._is_secured = self._is_closed = self._is_write_closed = self._is_read_closed = False
+        self._is_secured = self._is_closed = self._is_write_closed = self._is_read_closed = self._is_lost = False
         self._close_after_handshake: Callable[[], None] | None = None
         #: An error after the handshake.
         self._fault: HandshakeFailed | None = None
@@ -90,12 +90,12 @@ class TlsProtocol(Protocol):
     @property
     def peer_certificate(self) -> bytes | None:
         """The peer's certificate in DER form, after the handshake; None if it sent none, or it was not asked for."""
-        return self._tls.getpeercert(binary_form=True) if self._is_secured else None
+        return self._tls.getpeercert(binary_form=True) if self._is_secured and not self._is_lost else None
 
     @property
     def alpn(self) -> str:
         """The protocol that both sides chose (RFC 7301), after the handshake; "" if none."""
-        return (self._tls.selected_alpn_protocol() or "") if self._is_secured else ""
+        return (self._tls.selected_alpn_protocol() or "") if self._is_secured and not self._is_lost else ""
 
     # -- towards the TCP transport
 
@@ -127,6 +127,10 @@ class TlsProtocol(Protocol):
             self._end_handshake("the connection ended during the TLS handshake")
         if self._is_secured or self._server_side:
             self.protocol.connectionLost(reason if self._fault is None else Failure(self._fault))
+        if not self._is_lost:
+            # OpenSSL's 50 KB would wait for a garbage collection: layer and protocol refer to each other
+            self._is_lost = True
+            del self._tls, self._input, self._output
 
     def _handshake(self) -> None:
         try:
@@ -187,7 +191,7 @@ class TlsProtocol(Protocol):
             self.loseConnection()
 
     def _flush(self) -> None:
-        if self._output.pending:
+        if not self._is_lost and self._output.pending:
             self.transport.write(self._output.read())
 
     def _fail(self, error: Exception) -> None:

@@ -1,5 +1,7 @@
 """The layer in memory: any slicing, the close of both ends, refusals; no sockets."""
 
+import gc
+import weakref
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -309,3 +311,27 @@ def test_a_connection_that_ends_in_the_handshake_is_a_failure(files: Path) -> No
     wire.client.connectionLost()
     assert isinstance(wire.failures[0], HandshakeFailed)
     assert not wire.client.protocol.lost, "it was never connected"
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_what_openssl_holds_for_a_connection_is_freed_with_it(files: Path, finishes: bool) -> None:
+    """50 KB each, which waited for a garbage collection: some tens of thousands of connections held a gigabyte."""
+    wire = Wire(files)
+    if finishes:
+        wire.pump()
+    else:
+        wire.server.dataReceived(wire.pipes[1].value()[:20])
+    held = [weakref.ref(layer._tls) for layer in (wire.client, wire.server)]
+    gc.disable()
+    try:
+        for layer in (wire.client, wire.server):
+            layer.connectionLost()
+            layer.connectionLost()
+        assert [each() for each in held] == [None, None]
+    finally:
+        gc.enable()
+    for layer in (wire.client, wire.server):
+        layer.write(b"late")
+        layer.dataReceived(b"late")
+        layer.loseConnection()
+        assert (layer.alpn, layer.peer_certificate) == ("", None)
