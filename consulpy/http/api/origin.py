@@ -16,6 +16,8 @@ from consulpy.codec.printable import printable
 READS: Final = (b"GET", b"HEAD", b"OPTIONS")
 #: Read, but makes the agent connect to an address that the client names: an image of a foreign page could do that.
 _CONNECTS: Final = b"/v1/agent/doctor/"
+#: The words of `Sec-Fetch-Site`.
+_SITES: Final = ("cross-site", "same-site", "same-origin", "none")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::[0-9]*)?")
 
 
@@ -48,12 +50,12 @@ class Origins:
         )
 
     def _is_foreign(self, site: str | None, host: str | None, web: Any) -> bool:
-        if site is None:
-            return host is None or host not in _hosts_of(web) or not self._is_ours(host)
-        kind = site.strip().lower()
-        if kind == "same-site" and web.getHeader("origin"):
+        kind, has_origin = (site or "").strip().lower(), bool(web.getHeader("origin"))
+        if kind == "same-site" and has_origin:
             return host not in _hosts_of(web)  # a site is a domain: who has one name of it need not have the others
-        return kind == "cross-site"
+        if kind in _SITES or (site is not None and not has_origin):
+            return kind == "cross-site"
+        return host is None or host not in _hosts_of(web) or not self._is_ours(host)  # no browser sends another word
 
     def _is_ours(self, host: str) -> bool:
         if host in self._own or host == "consul" or host.endswith(".consul"):

@@ -148,6 +148,13 @@ class ApiRequest(Request):
         values = self.requestHeaders.getRawHeaders(name.encode("latin-1"))
         return values[0].decode("utf-8", "surrogateescape") if values else ""
 
+    def getHeader(self, key: Any) -> Any:
+        """The last value of a header, None if it is not there; Twisted's own fails for bytes that are no UTF-8."""
+        if not isinstance(key, str):
+            return super().getHeader(key)
+        values = self.requestHeaders.getRawHeaders(key.encode("latin-1"))
+        return values[-1].decode("utf-8", "surrogateescape") if values else None
+
     def on_disconnect(self, call: Callable[[], None]) -> None:
         """Call `call` if the client disconnects before its response is written."""
         self.notifyFinish().addErrback(lambda _: call())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness.http import HttpHarness
+from tests.harness.http import HttpHarness, InMemoryClient
 
 REFUSED = "ui_config.allowed_hosts"
 EVIL = "http://evil.example"
@@ -50,6 +50,11 @@ def harness() -> HttpHarness:
         ),
         ({"Sec_Fetch_Site": "same-site", "Origin": "https://ui.example"}, True),
         ({"Sec_Fetch_Site": "none"}, True),
+        ({"Sec_Fetch_Site": "of-a-later-standard"}, True),
+        ({"Sec_Fetch_Site": "of-a-later-standard", "Origin": EVIL}, False),
+        ({"Sec_Fetch_Site": "", "Origin": EVIL}, False),
+        ({"Sec_Fetch_Site": "same-origin, cross-site", "Origin": EVIL}, False),
+        ({"Sec_Fetch_Site": "of-a-later-standard", "Origin": "http://localhost:8500"}, True),
         ({"Origin": "https://ui.example"}, True),
         ({"Origin": "https://ui.example:8443", "Sec_Fetch_Site": "cross-site"}, True),
         ({"Origin": "https://whole.example", "Sec_Fetch_Site": "cross-site"}, True),
@@ -107,3 +112,17 @@ def test_the_origin_in_the_answer_is_printable(harness: HttpHarness) -> None:
     answer = harness.ask("PUT /v1/kv/forged", b"", Origin="http://evil.example/\x7f")
     assert answer.status in (400, 403)
     assert "\x7f" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "name", [b"Origin", b"Host", b"X-Forwarded-Host", b"Sec-Fetch-Site", b"User-Agent", b"Accept-Encoding"]
+)
+@pytest.mark.parametrize("method", [b"GET", b"PUT"])
+def test_a_header_of_any_bytes_is_no_fault(harness: HttpHarness, method: bytes, name: bytes, faults: list[str]) -> None:
+    """Twisted decodes headers as UTF-8, and fails: that was a 500 and a traceback."""
+    fields = {b"Host": b"localhost", b"Origin": b"http://evil.example", b"Content-Length": b"0", name: b"\xff\x80"}
+    head = b"".join(b"%b: %b\r\n" % field for field in fields.items())
+    asking = InMemoryClient(harness)
+    asking.send(method + b" /v1/kv/a HTTP/1.1\r\n" + head + b"\r\n")
+    assert asking.raw[9:12] in (b"403", b"404", b"200", b"400")
+    assert faults == []
