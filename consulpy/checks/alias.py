@@ -37,10 +37,12 @@ class AliasSource(Protocol):
     def watch_local(self, service_id: str, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` once, at the next change of the service or any check; the result cancels it."""
 
-    def remote_node(self, node: str, index: int) -> Deferred[tuple[int, list[HealthCheck], set[str] | None]]:
+    def remote_node(
+        self, check_id: str, node: str, index: int
+    ) -> Deferred[tuple[int, list[HealthCheck], set[str] | None]]:
         """(index, checks, ids of services) of another node, None for the ids if there is no such node.
 
-        Blocks until its index passes `index`.
+        Blocks until its index passes `index`. Read with the token of the alias check `check_id`.
         """
 
 
@@ -100,7 +102,8 @@ class AliasCheck:
         self._timer = None
         self._evaluated_s = self._clock.seconds()
         if not self._is_local:
-            self._query = self._source.remote_node(self._node, self._index).addCallbacks(self._succeeded, self._failed)
+            query = self._source.remote_node(self._check_id, self._node, self._index)
+            self._query = query.addCallbacks(self._succeeded, self._failed)
             return
         self._cancel_watch = self._source.watch_local(self._service_id, self._changed)
         known = not self._service_id or self._source.has_local_service(self._service_id)

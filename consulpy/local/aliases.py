@@ -20,12 +20,18 @@ WAIT_NS: Final = 60_000_000_000
 
 
 class Aliases:
-    """`entries`: of this agent. `caller`: to the servers, for other nodes. `token()`: the ACL token of the reads."""
+    """`entries`: of this agent. `caller`: to the servers, for other nodes.
 
-    def __init__(self, entries: Entries, caller: Caller, token: Callable[[], str] = lambda: "") -> None:
+    `default_token(from_file)`: the ACL token of checks registered without one, in a file or over HTTP. The agent's own
+    token would show what the check's may not read.
+    """
+
+    def __init__(
+        self, entries: Entries, caller: Caller, default_token: Callable[[bool], str] = lambda _from_file: ""
+    ) -> None:
         self._entries = entries
         self._caller = caller
-        self._token = token
+        self._default_token = default_token
 
     @property
     def node_name(self) -> str:
@@ -46,19 +52,28 @@ class Aliases:
         watch.add("checks", ("service", service_id))
         return self._entries.watchers.wait(watch, call).cancel
 
-    def remote_node(self, node: str, index: int) -> Deferred[tuple[int, list[HealthCheck], set[str] | None]]:
+    def remote_node(
+        self, check_id: str, node: str, index: int
+    ) -> Deferred[tuple[int, list[HealthCheck], set[str] | None]]:
         """See `AliasSource.remote_node`."""
-        return Deferred.fromCoroutine(self._remote_node(node, index))
+        return Deferred.fromCoroutine(self._remote_node(check_id, node, index))
 
-    async def _remote_node(self, node: str, index: int) -> tuple[int, list[HealthCheck], set[str] | None]:
-        checks: HealthChecksReply = await self._caller.call("Health.NodeChecks", self._read(node, index))
-        services: NodeServicesReply = await self._caller.call("Catalog.NodeServices", self._read(node, 0))
+    async def _remote_node(
+        self, check_id: str, node: str, index: int
+    ) -> tuple[int, list[HealthCheck], set[str] | None]:
+        token = self._token_of(check_id)
+        checks: HealthChecksReply = await self._caller.call("Health.NodeChecks", self._read(node, index, token))
+        services: NodeServicesReply = await self._caller.call("Catalog.NodeServices", self._read(node, 0, token))
         found = services.node_services
         known = None if found is None or found.node is None else set(found.services or ())
         return checks.meta.index, checks.health_checks or [], known
 
-    def _read(self, node: str, index: int) -> NodeRequest:
+    def _token_of(self, check_id: str) -> str:
+        entry = self._entries.checks.get(check_id)
+        return "" if entry is None else entry.token or self._default_token(entry.from_file)
+
+    def _read(self, node: str, index: int, token: str) -> NodeRequest:
         options = QueryOptions(
-            token=self._token(), min_query_index=index, max_query_time=WAIT_NS if index else 0, allow_stale=True
+            token=token, min_query_index=index, max_query_time=WAIT_NS if index else 0, allow_stale=True
         )
         return NodeRequest(datacenter=self._entries.node.datacenter, node=node, options=options)

@@ -65,7 +65,7 @@ def local_parts(
     state.starter = runner = Runner(
         reactor,
         rng,
-        Aliases(state.entries, calls, lambda: tokens.agent),
+        Aliases(state.entries, calls, tokens.of_registrations),
         docker_host=environment.get("DOCKER_HOST", ""),
         output_max_bytes=config.check_output_max_size_bytes,
         tls=certificates,

@@ -37,7 +37,7 @@ class Source:
         for call in waiting:
             call()
 
-    def remote_node(self, node: str, index: int) -> Deferred[Any]:
+    def remote_node(self, check_id: str, node: str, index: int) -> Deferred[Any]:
         answer: Deferred[Any] = Deferred()
         self.queries.append((node, index, answer))
         return answer

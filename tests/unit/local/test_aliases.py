@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
@@ -34,7 +35,7 @@ def test_another_node_is_read_stale_and_blocking() -> None:
     aliases = Aliases(Entries(node(), Clock(), Fraction()), caller)
     answers: list[Any] = []
 
-    aliases.remote_node("there", 4).addCallback(answers.append)
+    aliases.remote_node("a", "there", 4).addCallback(answers.append)
 
     index, checks, services = answers[0]
     assert (index, [check.check_id for check in checks], services) == (5, ["k"], {"web"})
@@ -42,10 +43,22 @@ def test_another_node_is_read_stale_and_blocking() -> None:
     assert (options.allow_stale, options.min_query_index, options.max_query_time) == (True, 4, 60_000_000_000)
 
 
+@pytest.mark.parametrize(
+    ("token", "from_file", "used"), [("own", False, "own"), ("", False, "default"), ("", True, "of files")]
+)
+def test_another_node_is_read_with_the_checks_token(token: str, from_file: bool, used: str) -> None:
+    """As by a real agent, never with the agent's own, which may read more than who registered the check."""
+    caller = Caller()
+    entries = Entries(node(), Clock(), Fraction())
+    entries.put_check(HealthCheck(check_id="a", name="a"), token, from_file)
+    Aliases(entries, caller, lambda from_file: "of files" if from_file else "default").remote_node("a", "there", 0)
+    assert [request.options.token for _, request in caller.requests] == [used, used]
+
+
 def test_an_unknown_node_has_no_services() -> None:
     """Real Consul ends with a nil pointer here."""
     answers: list[Any] = []
-    Aliases(Entries(node(), Clock(), Fraction()), Caller()).remote_node("nobody", 0).addCallback(answers.append)
+    Aliases(Entries(node(), Clock(), Fraction()), Caller()).remote_node("a", "nobody", 0).addCallback(answers.append)
     assert answers[0][2] is None
 
 
