@@ -68,9 +68,7 @@ async def read_record(
     return Response(status=404)
 
 
-async def set_record(
-    agent: "AgentInterface", request: Request, method: str, body: Write, headers: dict[str, str] | None = None
-) -> Response:
+async def set_record(agent: "AgentInterface", request: Request, method: str, body: Write) -> Response:
     """Write a record; the response is the stored one."""
     try:
         stored = await agent.caller.call(method, apply_to_write(agent, request, body))
@@ -78,7 +76,7 @@ async def set_record(
         if method.endswith(_TEMPLATED) and "can't find method" in str(error):
             raise BadRequest("TemplatedPolicies came with Consul 1.17: the servers do not know them") from None
         raise
-    return Response(stored.to_json(), headers=headers or {})
+    return Response(stored.to_json())
 
 
 def templated_method(method: str, holder: Token | Role) -> str:

@@ -9,7 +9,9 @@ import pytest
 
 from consulpy.errors import PermissionDenied
 from consulpy.http.api.refused import HEADER
+from consulpy.http.api.routes import acl as acl_routes
 from consulpy.local.leaf_certificates import LeafResult
+from consulpy.rpc.acl import resolver
 from consulpy.structs.connect_ca import IssuedCert
 from tests.harness.guarded import MASTER, GuardedAgent, GuardedHarness
 
@@ -56,6 +58,19 @@ def test_profiles_need_the_right_of_operators_and_are_none_of_a_go_program(harne
         for token in (operator, MASTER):
             answer = harness.as_(token, f"GET /debug/pprof/{word}")
             assert (answer.status, "no Go profiles" in answer.text) == (404, True)
+
+
+def test_the_rules_of_those_who_may_not_write_are_not_parsed(
+    harness: GuardedHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3 MB of rules took seconds, whoever sent them."""
+    parsed: list[str] = []
+    for module in (acl_routes, resolver):
+        monkeypatch.setattr(module, "parse", parsed.append)
+    for token in ("", NOBODY):
+        answer = harness.as_(token, "PUT /v1/acl/policy", {"Name": "p", "Rules": 'key "a" { policy = "read" }'})
+        assert answer.status == 403
+    assert parsed == []
 
 
 def test_a_warning_fits_into_a_clients_limits(harness: GuardedHarness) -> None:

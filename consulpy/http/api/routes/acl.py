@@ -195,7 +195,9 @@ async def create_policy(agent: "AgentInterface", request: Request) -> Response:
 
 async def _set_policy(agent: "AgentInterface", request: Request, policy: Any) -> Response:
     body = requests.PolicySetRequest(policy=policy)
-    return await set_record(agent, request, "ACL.PolicySet", body, _warnings(policy.rules))
+    response = await set_record(agent, request, "ACL.PolicySet", body)
+    response.headers.update(_warnings(policy.rules))  # not before: parsing takes time, and not everybody may write
+    return response
 
 
 def _warnings(rules: str) -> dict[str, str]:
