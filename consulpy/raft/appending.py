@@ -17,11 +17,6 @@ def receive(raft: "RaftServer", request: AppendEntries, respond: Respond) -> Non
     if request.term < raft.term:
         _respond_soon(raft, reply, respond)
         return
-    if request.term == raft.term and raft.leadership is not None:
-        why = f"{request.leader} leads in our own term {raft.term}: two clusters were joined"
-        raft.complaints.about("leads in our term", why)
-        _respond_soon(raft, reply, respond)
-        return
     if request.term > raft.term or raft.role is not Role.FOLLOWER:
         raft.follow(request.term)
         reply.term = raft.term

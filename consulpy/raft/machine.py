@@ -18,7 +18,7 @@ from typing import Any
 
 from consulpy.clock import Clock
 from consulpy.errors import WireError
-from consulpy.raft import appending, pre_vote
+from consulpy.raft import appending, other_cluster, pre_vote
 from consulpy.raft.applying import Applying
 from consulpy.raft.complaints import Complaints
 from consulpy.raft.configuration import Configuration, Configurations
@@ -97,6 +97,8 @@ class Raft:
         self.contact_s: float | None = None
         #: Why this server takes no part in elections any more, "" if it does.
         self.halted = ""
+        #: Who leads in this term, "" if that is not known: in one term there is one leader.
+        self.term_leader = ""
         self.leadership: Leadership | None = None
         #: Who waits for the result of an own entry, by its index.
         self.waiting: dict[int, Finished] = {}
@@ -186,6 +188,9 @@ class Raft:
             respond(None, UNSUPPORTED)
         elif not self.terms.admits(getattr(request, "term", 0), sender_of(request)):
             respond(None, "this term cannot be")
+        elif why := other_cluster.fault(self, request):
+            self.complaints.about("another cluster", why)
+            respond(None, why)
         elif isinstance(request, AppendEntries):
             appending.receive(self, request, respond)
             if is_heartbeat:
@@ -265,6 +270,7 @@ class Raft:
 
     def set_leader(self, address: str) -> None:
         """Know this leader, or none."""
+        self.term_leader = address or self.term_leader
         if address != self._leader:
             self._leader = address
             self.observer.leader_changed(address)
@@ -273,6 +279,7 @@ class Raft:
         """Enter a higher term; it is durable before anything that was changed later."""
         assert term > self.term, f"a term never falls: {self.term} to {term}"
         self.term = term
+        self.term_leader = ""
         self.verified_index = 0
         self._store_hard_state()
 

@@ -115,6 +115,7 @@ class RaftServer(Protocol):
     verified_index: int
     verified_term: int
     accepted_end: tuple[int, int]
+    term_leader: str
     complaints: Complaints
 
     @property

@@ -163,11 +163,17 @@ class QuorumPeers:
         return PeerState(leader, stats.last_index, stats.last_term)
 
     def peers(self, info: ServerInfo, answered: Callable[[list[str] | None], None]) -> None:
-        """`Status.Peers` of a server: the addresses of its quorum; None if it does not answer in time."""
+        """`Status.Peers` of a server: the addresses of its quorum; None if it does not answer in time.
+
+        Without ours, if it follows a leader that we do not know: another quorum has taken this server in.
+        """
 
         async def fetch() -> list[str]:
             body = SpecificRequest(datacenter=self._datacenter).pack()
             found: list[str] = reply_of(list, await self._pool.call(info, "Status.Peers", body))
+            leader = reply_of(str, await self._pool.call(info, "Status.Leader", body))
+            if leader and leader not in {each.address for each in self._configured()}:
+                found = [address for address in found if address != self._own.address]
             return found
 
         fetching = Deferred.fromCoroutine(fetch())

@@ -46,6 +46,28 @@ def test_a_server_is_called_where_gossip_says_it_is_but_not_at_a_copy(members: l
     assert leader.rpc_address == address
 
 
+@pytest.mark.parametrize(
+    ("leader", "peers"),
+    [
+        ("", [OWN.address, OTHER.address]),  # it was of this quorum, and comes back
+        (OTHER.address, [OWN.address, OTHER.address]),
+        ("10.0.0.9:8300", [OTHER.address]),
+    ],
+)
+def test_a_server_with_another_leader_is_of_another_quorum_even_if_that_one_has_taken_us_in(
+    leader: str, peers: list[str]
+) -> None:
+    """Real leaders take in every server that they hear of."""
+    replies = {"Status.Peers": [OWN.address.encode(), OTHER.address.encode()], "Status.Leader": leader.encode()}
+    config: Any = SimpleNamespace(datacenter="dc1", uses_tls=False)
+    pool: Any = SimpleNamespace(call=lambda _info, method, _body: succeed(replies[method]))
+    nothing: Any = None
+    asked = QuorumPeers(config, Clock(), OWN, nothing, nothing, pool, lambda: [OWN, OTHER], lambda: OWN.address)
+    answers: list[Any] = []
+    asked.peers(nothing, answers.append)
+    assert answers == [peers]
+
+
 class Dialer:
     """Answers each dial as `says` does: an open connection, one that is closed at once, or an error."""
 
