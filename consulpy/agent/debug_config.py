@@ -242,7 +242,7 @@ def _checks_and_queries(config: RuntimeConfig) -> dict[str, Any]:
         "DiscardCheckOutput": config.discard_check_output,
         "DiscoveryMaxStale": _time(config.discovery_max_stale_s),
         "EnableAgentTLSForChecks": config.enable_agent_tls_for_checks,
-        "EnableLocalScriptChecks": config.enable_local_script_checks or config.enable_script_checks,
+        "EnableLocalScriptChecks": config.enable_local_script_checks,
         "EnableRemoteScriptChecks": config.enable_script_checks,
         "MaxQueryTime": _time(config.max_query_time_s),
         "Services": shown_services(config.services),

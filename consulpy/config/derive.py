@@ -83,6 +83,8 @@ def derive(
             found[path] = max(value, -1)  # as Consul: every number below 1 is off
         elif path.endswith("_max_conns_per_client") or path in ("retry_max", "retry_max_wan"):
             found[path] = max(value, 0)  # likewise: no limit
+    if found.get("enable_script_checks"):
+        found.setdefault("enable_local_script_checks", True)
     if "recursors" in found:
         found["recursors"] = tuple(dict.fromkeys(found["recursors"]))
     if "connect.ca_config" in found:

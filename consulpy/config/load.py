@@ -1,6 +1,6 @@
-"""Loads a `RuntimeConfig`: flags take precedence over files, those over -dev, that over defaults.
+"""Loads a `RuntimeConfig`: -hcl takes precedence over flags, these over files, those over -dev, that over defaults.
 
-Source: Consul's documentation, "Configuration". Lists from flags come before those from files.
+Source: Consul's documentation, "Configuration"; a real agent for -hcl. Lists from flags come before those from files.
 """
 
 import dataclasses
@@ -40,16 +40,18 @@ def load(argv: Sequence[str], host: Host | None = None) -> RuntimeConfig:
 def read(flags: AgentFlags, host: Host) -> RuntimeConfig:
     """The configuration of parsed flags, validated. Writes nothing. Raises `ConfigError`."""
     sources = [source for path in flags.config_paths for source in read_path(path, flags.config_format)]
-    sources += [parse(f"-hcl {number}", text, "hcl") for number, text in enumerate(flags.fragments, 1)]
-    readings = [Reading(source) for source in sources]
+    files_read = [Reading(source) for source in sources]
+    fragments = [Reading(parse(f"-hcl {number}", text, "hcl")) for number, text in enumerate(flags.fragments, 1)]
+    readings = [*files_read, *fragments]
     lists = {path: value for path, value in flags.values.items() if KEYS[path][1].kind in _CONCATENATED}
     single = {path: value for path, value in flags.values.items() if path not in lists}
-    values = merge([_reading_of_flags(lists), *readings, _reading_of_flags(single)])
+    values = merge([_reading_of_flags(lists), *files_read, _reading_of_flags(single), *fragments])
     if values.get("data_dir"):
         values["data_dir"] = absolute(values["data_dir"])
     notes = [*flags.warnings, *(line for reading in readings for line in reading.warnings)]
     files = [absolute(path) for path in flags.config_paths]
-    places = {path: place for reading in readings for path, place in reading.places.items() if path not in single}
+    places = {path: place for reading in files_read for path, place in reading.places.items() if path not in single}
+    places |= {path: place for reading in fragments for path, place in reading.places.items()}
     try:
         config = derive(values, host, dev_mode=flags.dev, files=files, warnings=notes)
         validate(config)

@@ -358,7 +358,7 @@ def _check_definitions(config: RuntimeConfig) -> None:
     ids = {one.get("ID") or one["Name"] for one in config.services}
     sidecars = (one for one in config.services if "SidecarService" in one.get("Connect", {}))
     ids |= {f"{one.get('ID') or one['Name']}-sidecar-proxy" for one in sidecars}
-    scripts = config.enable_script_checks or config.enable_local_script_checks
+    scripts = config.enable_local_script_checks
     definitions = [one for one in (*config.services, *config.checks) if isinstance(one, Definition)]
     for one in definitions:
         inner = one.get("Connect", {}).get("SidecarService", {})

@@ -128,7 +128,7 @@ def _state(
         wall_s=wall_s,
         scripts=Scripts(
             remote=config.enable_script_checks,
-            local=config.enable_script_checks or config.enable_local_script_checks,
+            local=config.enable_local_script_checks,
         ),
         run=disk.run,
         hand_back=reactor.callFromThread,

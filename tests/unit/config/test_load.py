@@ -255,11 +255,6 @@ def test_a_mistake_that_only_all_settings_together_show_has_its_line_too(text: s
         hcl(text)
 
 
-def test_a_flag_that_overrides_the_file_is_no_mistake_of_the_file() -> None:
-    with pytest.raises(ConfigError, match=r"^ports.http \(-http-port\): invalid port: 70000"):
-        hcl("ports { http = 80 }", "-http-port", "70000")
-
-
 def test_consul_warns_of_these_too() -> None:
     assert hcl("server = true\nbootstrap_expect = 1").warnings == (
         "BootstrapExpect is set to 1; this is the same as Bootstrap mode.",

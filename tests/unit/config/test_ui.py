@@ -36,7 +36,7 @@ def test_off_by_default_and_on_under_dev() -> None:
         (["-hcl", 'ui = true ui_content_path = "/a/"'], (True, "", "/a/")),
         (["-hcl", 'ui_config { enabled = true content_path = "a" }'], (True, "", "/a/")),
         (["-hcl", 'ui_config { dir = "/page" }'], (False, "/page", "/ui/")),
-        (["-hcl", 'ui_dir = "/page"', "-ui-dir", "/other"], (False, "/other", "/ui/")),
+        (["-hcl", 'ui_dir = "/page"', "-ui-dir", "/other"], (False, "/page", "/ui/")),
     ],
 )
 def test_flags_and_keys(flags: list[str], expected: tuple[bool, str, str]) -> None:
