@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
 
-from consulpy.http.api.write_response import TEXT, redirect, whole
+from consulpy.http.api.write_response import TEXT, redirect, whole, with_slash
 from consulpy.http.errors import error_response
 from consulpy.http.fast_path import HOST
 
@@ -91,10 +91,10 @@ class RootResource:
         if not _printable(text):
             request.setResponseCode(400)
             return whole(request, b"")
-        if not is_clean(text):
-            return redirect(request, _clean(text))
         if self._api is None:
             return self._wait_for_api(request)
+        if not is_clean(text):
+            return redirect(request, with_slash(_clean(text)))
         # Klein matches texts only: bytes that are not UTF-8 are in `text`
         request.text, request.postpath = text, text.encode("utf-8", "replace").split(b"/")[1:]
         return self._api.render(request)

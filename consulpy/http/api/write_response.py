@@ -45,10 +45,15 @@ def redirect(request: Any, path: str, *, with_query: bool = True) -> bytes:
     return whole(request, f'<a href="{location}">Moved Permanently</a>.\n\n'.encode())
 
 
+def with_slash(path: str) -> str:
+    """The path of a route, where only the slash at its end is missing; else the path as it is."""
+    return path + "/" if path not in ROUTES and path + "/" in ROUTES else path
+
+
 def not_found(request: Any, path: str) -> bytes:
     """404 without a body; 301 where only the slash at the end is missing."""
-    if path + "/" in ROUTES:
-        return redirect(request, path + "/")
+    if (whole_path := with_slash(path)) != path:
+        return redirect(request, whole_path)
     request.setResponseCode(404)
     return whole(request, b"")
 

@@ -48,6 +48,12 @@ def test_an_unknown_path_is_an_empty_404(harness: HttpHarness, path: str) -> Non
         ("/v1/./status/leader", "/v1/status/leader"),
         ("/v1/x/../status/leader?x=1", "/v1/status/leader?x=1"),
         ("/v1/catalog/node/%2F", "/v1/catalog/node/"),
+        ("/v1/kv/.", "/v1/kv/"),
+        ("/v1/kv/a/..?raw", "/v1/kv/?raw"),
+        ("/v1/catalog/service/%2e", "/v1/catalog/service/"),
+        ("/v1/agent/service/deregister/..", "/v1/agent/service/"),
+        ("/v1/acl/token/.", "/v1/acl/token"),
+        ("/v1/nothing/.", "/v1/nothing"),
         ("/v1/catalog//service/a%20b%3F", "/v1/catalog/service/a%20b%3F"),
     ],
 )
