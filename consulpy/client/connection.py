@@ -87,6 +87,7 @@ class Connection:
         self.settings = settings
         self._waiting = waiting
         self._watch = watch
+        self._has_answered = False
 
     def request(
         self,
@@ -124,7 +125,9 @@ class Connection:
         try:
             with self._watch(partial(_shut, connection)):
                 connection.request(method, _target(path, params), body=body, headers=headers)
-                return connection, connection.getresponse()
+                response = connection.getresponse()
+            self._has_answered = True
+            return connection, response
         except (OSError, http.client.HTTPException, ValueError) as error:
             opened = connection.sock is not None
             connection.close()
@@ -149,6 +152,8 @@ class Connection:
                 f"{self.settings.address} does not answer in time: the agent is stuck or slow (consulpy doctor), or "
                 "it is no HTTP API (port 8500 by default)."
             )
+        if isinstance(error, ConnectionResetError) and self._has_answered:  # RemoteDisconnected is one
+            return f"The agent at {self.settings.address} ended the connection: it is stopped, or was started anew."
         if isinstance(error, http.client.HTTPException | ConnectionResetError):
             return (
                 f"What listens at {self.settings.address} does not speak HTTP: -http-addr and CONSUL_HTTP_ADDR name "

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -135,3 +136,25 @@ def test_a_likely_mistake_in_a_join_is_named_while_the_agent_tries(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "Port 8600 is DNS; agents are joined on their gossip port: 10.0.0.1:8301 (WAN: 8302)."
     assert len(lines) == 3
+
+
+def test_an_agent_that_ends_is_not_taken_for_another_program(listeners: list[Listener], told: list[str]) -> None:
+    """A watch goes on after it; its line says what happened."""
+    listeners.append(Listener({b"GET ": b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n["dc1"]'}))
+    listener = listeners[0]
+    client = client_of(listener.address, told)
+    assert client.datacenters() == ["dc1"]
+    listener.answers = {}
+
+    def end() -> None:
+        while len(listener.waiting) < 2:
+            time.sleep(0.01)
+        listener.waiting[1].close()
+
+    threading.Thread(target=end, daemon=True).start()
+    with pytest.raises(NoAgent) as ended:
+        client.datacenters()
+
+    assert ended.value.hint == (
+        f"The agent at {listener.address} ended the connection: it is stopped, or was started anew."
+    )
