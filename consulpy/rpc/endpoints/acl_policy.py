@@ -1,8 +1,9 @@
 """ACL.Policy* and ACL.Role*: what tokens are linked with (docs/wire/acl.md section 8)."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from consulpy.acl.legacy import parse_legacy
 from consulpy.acl.rules import InvalidRules, parse
 from consulpy.errors import PermissionDenied, RPCError
 from consulpy.rpc.acl.resolver import AclNotFound
@@ -35,6 +36,10 @@ from consulpy.structs.requests import Read
 
 if TYPE_CHECKING:
     from consulpy.rpc.server import Server
+
+
+#: Syntax of a policy whose rules are those of tokens before 1.4.
+LEGACY_SYNTAX: Final = 1
 
 
 @read("ACL.PolicyRead", PolicyReadRequest, PolicyReply)
@@ -107,11 +112,13 @@ def policy_set(server: "Server", request: PolicySetRequest) -> Any:
             policy.id = new_uuid(server.rng)
     else:
         _check_change(server, policy, named)
+    if policy.syntax not in (0, LEGACY_SYNTAX):
+        raise RPCError(f"Invalid rules version: {policy.syntax}")
     try:
-        parse(policy.rules)
+        (parse_legacy if policy.syntax else parse)(policy.rules)
     except InvalidRules as error:
         raise RPCError(str(error)) from None
-    policy = dataclasses.replace(policy, create_index=0, modify_index=0, hash=policy.content_hash(), syntax=0)
+    policy = dataclasses.replace(policy, create_index=0, modify_index=0, hash=policy.content_hash())
     stored = server.submit(PolicySet(PolicyBatchSet([policy])))
     return stored.addCallback(lambda _: server.store.acl.policy(policy.id) or policy)  # it may be gone again
 

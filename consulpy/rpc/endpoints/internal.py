@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from consulpy.errors import RPCError
+from consulpy.errors import NoPathToDatacenter, RPCError
 from consulpy.gocompat.multierror import format_errors
 from consulpy.rpc.endpoints._result_filters import filtered, nearest_first
 from consulpy.rpc.endpoints.health import node_of
@@ -82,6 +82,8 @@ def gateway_service_dump(server: "Server", request: ServiceRequest, watch: Watch
 @local("Internal.EventFire", EventFireRequest, Reply)
 def event_fire(server: "Server", request: EventFireRequest) -> Reply:
     """Gossip a user event, not coalesced."""
+    if not request.datacenter:
+        raise NoPathToDatacenter
     if server.lan is None:
         raise RPCError("this server is in no gossip pool")
     try:

@@ -27,7 +27,10 @@ pytestmark = [pytest.mark.peers]
 
 SEED = int(os.environ.get("CONSULPY_SEED", "1"))
 CALLS = 4000
-METHODS = ("Catalog.Register", "Catalog.Deregister", "KVS.Apply", "Session.Apply", "Txn.Apply", "PreparedQuery.Apply")
+METHODS = (
+    *("Catalog.Register", "Catalog.Deregister", "KVS.Apply", "Session.Apply", "Txn.Apply", "PreparedQuery.Apply"),
+    *("Intention.Apply", "Operator.AutopilotSetConfiguration", "Coordinate.Update"),
+)
 ODD: list[Any] = [
     *(None, b"", b"x", b"\xff", 0, 1, -1, 255, 2**63 - 1, 2**63, 2**64 - 1, 1.5, float("nan"), True, False),
     *([], {}, [None], {b"a": None}, [{}], [[]], {b"a": {b"b": 1}}, {1: 2}, ExtType(5, b"x"), Timestamp(1, 0)),

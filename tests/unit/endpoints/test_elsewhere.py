@@ -108,9 +108,15 @@ def test_an_event_is_gossiped_under_consuls_prefix_and_not_coalesced(server: Ser
     assert (reply.meta.index, reply.meta.known_leader) == (0, True)
 
 
+def test_an_event_without_a_datacenter_is_gossiped_nowhere(server: Server) -> None:
+    with pytest.raises(RPCError, match="No path to datacenter"):
+        server.call("Internal.EventFire", {"Name": "deploy"})
+    assert server.lan.events == []
+
+
 def test_an_event_that_is_too_large_is_told_in_consuls_words(server: Server) -> None:
     with pytest.raises(RPCError) as refused:
-        server.call("Internal.EventFire", {"Name": "big", "Payload": b"x" * 600})
+        server.call("Internal.EventFire", {"Datacenter": "dc1", "Name": "big", "Payload": b"x" * 600})
     assert str(refused.value) == (
         '1 error occurred:\n\t* error broadcasting event to segment "": '
         "user event exceeds configured limit of 512 bytes before encoding\n\n"
