@@ -39,6 +39,11 @@ def is_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name) or _KEY_NAME.search(name))
 
 
+def holds_secrets(name: str) -> bool:
+    """Whether a field of this name is a secret, or a block of header fields."""
+    return name.lower() in _HEADERS or is_secret(name)
+
+
 def text_without_secrets(text: str) -> str:
     """A text with its secrets redacted."""
     if "=" in text:
@@ -78,7 +83,7 @@ def _pair_without_secret(pair: str) -> str:
 def without_secrets(value: Any, name: str = "") -> Any:
     """A report of JSON types with its secrets redacted. `name`: of the field that contains `value`."""
     if isinstance(value, dict):
-        if name.lower() in _HEADERS or is_secret(name):
+        if holds_secrets(name):
             return {each: _hidden(values) for each, values in value.items()}
         return {each: without_secrets(inner, each) for each, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -4,7 +4,7 @@ from typing import Any
 
 from consulpy.codec.blocks import line_of
 from consulpy.codec.lazy_dataclass import dataclass
-from consulpy.codec.secrets import is_secret
+from consulpy.codec.secrets import holds_secrets
 from consulpy.errors import ConfigError
 
 
@@ -39,7 +39,7 @@ class Place:
     def wrong(self, expected: str, value: Any, *, secret: bool = False) -> ConfigError:
         """The error of a value of the wrong type. A secret value, by declaration or by name, is not shown."""
         shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
-        if secret or any(is_secret(name.partition("[")[0]) for name in self.path.split(".")):
+        if secret or any(holds_secrets(name.partition("[")[0]) for name in self.path.split(".")):
             shown = f"what is there ({type(value).__name__})"
         return ConfigError(f"{self}: {self.path}: expected {expected}, not {shown}")
 

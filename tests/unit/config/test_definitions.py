@@ -266,6 +266,9 @@ def test_a_watch_that_cannot_run_is_found_by_validate(
         'service { name = "a" token = ["s3kret"] }',
         'check { name = "a" ttl = "1s" token = ["s3kret"] }',
         'telemetry { circonus_api_token = ["s3kret"] }',
+        'check { name = "a" interval = "1s" http = "http://h" header { Authorization = "s3kret" } }',
+        'check { name = "a" interval = "1s" http = "http://h" header { Cookie = { a = "s3kret" } } }',
+        'check { name = "a" interval = "1s" http = "http://h" header = "Authorization: s3kret" }',
         'acl { tokens { replication = ["s3kret"] } } watches = [{ type = "x" token = "s3kret" }]',
     ],
 )
