@@ -4,6 +4,7 @@ Implements `consulpy.checks.alias.AliasSource`.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -39,8 +40,10 @@ class Aliases:
         return self._entries.node.node
 
     def local_checks(self) -> Iterable[HealthCheck]:
-        """See `AliasSource.local_checks`."""
-        return self._entries.live_checks().values()
+        """See `AliasSource.local_checks`. All alias checks have that type, for others to tell them."""
+        for entry in self._entries.checks.values():
+            if not entry.deleted:
+                yield replace(entry.check, type="alias") if entry.is_alias else entry.check
 
     def has_local_service(self, service_id: str) -> bool:
         """See `AliasSource.has_local_service`."""

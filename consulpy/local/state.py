@@ -224,8 +224,7 @@ class LocalState:
         self._allow(kind, local)
         check.check_id = check.check_id or check.name
         plan = _Plan(local=local)
-        # seen: a node check in a file has no type; an alias check keeps its type, for other alias checks to ignore it
-        shown = "" if local and not kind.is_alias else kind.kind
+        shown = "" if local else kind.kind  # seen in Consul
         plan.checks.append((self._completed(check, shown, service), kind, definition.token))
         self._commit(plan)
 
@@ -351,7 +350,8 @@ class LocalState:
     ) -> None:
         """`source`: of a check found on disk."""
         self._stop_run(check.check_id)
-        self.entries.put_check(check, token, from_file)
+        is_alias = kind is not None and kind.is_alias
+        self.entries.put_check(check, token, from_file=from_file, is_alias=is_alias)
         if kind is None:
             return
         run = self._runs[check.check_id] = _Run(kind, None)

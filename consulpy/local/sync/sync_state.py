@@ -41,6 +41,8 @@ class CheckState:
     check: HealthCheck
     token: str = ""
     from_file: bool = False
+    #: Not always told by `check.type`, which is empty for a check of the node in a file.
+    is_alias: bool = False
     in_sync: bool = False
     deleted: bool = False
     critical_since_s: float | None = None
@@ -158,13 +160,13 @@ class Entries:
         self.services[entry.service.id] = entry
         self.mark_service_out_of_sync(entry)
 
-    def put_check(self, check: HealthCheck, token: str, from_file: bool = False) -> None:
+    def put_check(self, check: HealthCheck, token: str, *, from_file: bool = False, is_alias: bool = False) -> None:
         """Register a check, or replace the one of the same id."""
         old = self.checks.get(check.check_id)
         if old is not None:
             self.remove_check(check.check_id)
         since = old.critical_since_s if old is not None and not old.deleted else None
-        entry = CheckState(check, token, from_file)
+        entry = CheckState(check, token, from_file, is_alias)
         if old is not None and not old.deleted:
             entry.first_result_s = old.first_result_s
         self._add(check.check_id, entry)

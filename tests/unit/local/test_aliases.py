@@ -50,7 +50,7 @@ def test_another_node_is_read_with_the_checks_token(token: str, from_file: bool,
     """As by a real agent, never with the agent's own, which may read more than who registered the check."""
     caller = Caller()
     entries = Entries(node(), Clock(), Fraction())
-    entries.put_check(HealthCheck(check_id="a", name="a"), token, from_file)
+    entries.put_check(HealthCheck(check_id="a", name="a"), token, from_file=from_file)
     Aliases(entries, caller, lambda from_file: "of files" if from_file else "default").remote_node("a", "there", 0)
     assert [request.options.token for _, request in caller.requests] == [used, used]
 
@@ -60,6 +60,14 @@ def test_an_unknown_node_has_no_services() -> None:
     answers: list[Any] = []
     Aliases(Entries(node(), Clock(), Fraction()), Caller()).remote_node("a", "nobody", 0).addCallback(answers.append)
     assert answers[0][2] is None
+
+
+def test_an_alias_of_a_file_shows_no_type_and_is_told_as_one() -> None:
+    entries = Entries(node(), Clock(), Fraction())
+    entries.put_check(HealthCheck(check_id="k", name="k"), "", from_file=True, is_alias=True)
+    entries.put_check(HealthCheck(check_id="t", name="t"), "", from_file=True)
+    assert [check.type for check in Aliases(entries, Caller()).local_checks()] == ["alias", ""]
+    assert [check.type for check in entries.live_checks().values()] == ["", ""]
 
 
 def test_an_alias_follows_the_agents_own_tables() -> None:

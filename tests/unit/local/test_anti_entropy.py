@@ -397,7 +397,7 @@ def test_what_a_file_defines_has_a_token_of_its_own() -> None:
     for name, token, from_file in (("a", "", True), ("b", "", False), ("c", "own", True)):
         agent.entries.put_service(NodeService(id=name, service=name, weights=Weights()), token, from_file)
         check = HealthCheck(node="c1", check_id=f"of-{name}", name=name, status="passing", service_id=name)
-        agent.entries.put_check(check, token, from_file)
+        agent.entries.put_check(check, token, from_file=from_file)
     sent = {request.service.id: (request.token, bool(request.check)) for _, request in agent.settle()}
     assert sent == {"a": ("files", True), "b": ("default", True), "c": ("own", True)}
     agent.entries.delete_service("a")

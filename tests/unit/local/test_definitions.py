@@ -322,7 +322,13 @@ def test_only_a_node_check_in_a_file_has_no_type() -> None:
     """Seen in a real agent's /v1/agent/checks."""
     agent = Agent()
     agent.local.register_check(check_from_config({"ID": "f", "TTL": "1m"}), local=True)
+    agent.local.register_check(check_from_config({"ID": "alias", "Name": "alias", "AliasService": "web"}), local=True)
     service = service_from_config({"Name": "web", "Check": {"ID": "s", "TTL": "1m"}})
     agent.local.register_service(service, local=True)
     agent.local.register_check(check_from_body(b'{"Name":"a","TTL":"1m"}'))
-    assert {key: check.type for key, check in agent.local.checks.items()} == {"f": "", "s": "ttl", "a": "ttl"}
+    assert {key: check.type for key, check in agent.local.checks.items()} == {
+        "f": "",
+        "alias": "",
+        "s": "ttl",
+        "a": "ttl",
+    }
