@@ -157,7 +157,8 @@ class Connection:
         if isinstance(error, http.client.HTTPException | ConnectionResetError):
             return (
                 f"What listens at {self.settings.address} does not speak HTTP: -http-addr and CONSUL_HTTP_ADDR name "
-                "the HTTP API of an agent (port 8500; 8600 is DNS, 8301 and 8302 are gossip, 8300 is for servers)."
+                "the HTTP API of an agent (port 8500; 8501 is HTTPS: https://, 8600 DNS, 8301 and 8302 gossip, "
+                "8300 for servers)."
             )
         reason = getattr(error, "reason", None)
         if reason in _NO_TLS:

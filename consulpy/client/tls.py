@@ -24,7 +24,9 @@ class _TlsConnection(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         plain = socket.create_connection((self.host, self.port), self.timeout)
-        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name or self.host)
+        secured = self._tls.wrap_socket(plain, server_hostname=self._name or self.host, do_handshake_on_connect=False)
+        self.sock = secured  # before the handshake, so that it can be given up
+        secured.do_handshake()
 
 
 def client_context(settings: ClientSettings) -> ssl.SSLContext:

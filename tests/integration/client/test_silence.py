@@ -76,6 +76,13 @@ def test_another_protocol_ends_the_wait(
     assert told == []
 
 
+def test_another_protocol_ends_the_wait_for_a_tls_handshake(listeners: list[Listener], told: list[str]) -> None:
+    listeners.append(Listener({b"\0\x11": DNS}))
+    settings = ClientSettings(scheme="https", address=listeners[0].address)
+    with pytest.raises(NoAgent, match="DNS"):
+        Client(settings, watch=SilenceWatch(settings, told.append)).datacenters()
+
+
 def test_a_slow_agent_is_waited_for_and_not_looked_at_again(listeners: list[Listener], told: list[str]) -> None:
     """The look finds HTTP: nothing is said."""
     listeners.append(Listener({b"GET /v1/status/leader ": b"HTTP/1.0 200 OK\r\n\r\n"}))
