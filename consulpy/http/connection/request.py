@@ -2,6 +2,7 @@
 
 The module is imported when the first request takes the full path."""
 
+import re
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Final
@@ -20,6 +21,12 @@ from consulpy.rpc.spool_file import MEMORY_BYTES, Spool, SpoolWriter
 SNAPSHOT_PATH: Final = b"/v1/snapshot"
 #: Large bodies that are stored at the same time.
 UPLOADS_MAX: Final = 8
+
+
+#: A request target in absolute form whose authority is sound.
+_ABSOLUTE: Final = re.compile(
+    rb"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9!$&'()*+,.;=_~%@-]*)(?::[0-9]*)?(?:[/?]|\Z)", re.IGNORECASE
+)
 
 
 def relative(uri: bytes) -> bytes:
@@ -122,7 +129,8 @@ class ApiRequest(Request):
         self.method, self.uri, self.clientproto = command, relative(path), version
         self.path = self.uri.partition(b"?")[0]
         self.args = {}
-        if self.path == b"*" and command != b"OPTIONS":  # only these ask the server as a whole (RFC 9112, 3.2.4)
+        is_unsound = self.uri != path and not _ABSOLUTE.match(path)
+        if is_unsound or (self.path == b"*" and command != b"OPTIONS"):  # only these ask the whole server (3.2.4)
             self.channel.refuse(error_response("400 Bad Request", "400 Bad Request"))
             return
         if not self.channel.holds(self.process):

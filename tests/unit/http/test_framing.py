@@ -75,6 +75,8 @@ GET = b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n"
         b"P@T /v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
         b"PUT v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
         b"PUT /v1/kv/%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PUT http://a:b/v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PUT http://[::1/v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
         b"\r\n\r\nPUT /v1/kv/outer HTTP/1.1\r\nHost: a\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\n",
@@ -293,3 +295,10 @@ def test_an_endless_response_ends_with_the_connection_in_http_1_0() -> None:
     asking.send(b"GET /v1/agent/monitor HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     assert b"HTTP/1.0 200 OK" in asking.raw
     assert b"keep-alive" not in asking.raw
+
+
+@pytest.mark.parametrize("origin", ["http://a", "HTTP://a:8500", "https://[::1]:80", "http://b@a", "http://"])
+def test_a_target_may_be_a_whole_url(origin: str) -> None:
+    asking = InMemoryClient(HttpHarness())
+    asking.send(f"GET {origin}/v1/status/leader HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert asking.raw.startswith(b"HTTP/1.1 200 OK")
