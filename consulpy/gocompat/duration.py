@@ -21,6 +21,7 @@ _UNITS_NS: Final = {
 }
 #: A number, and what Go takes for its unit: all up to the next one.
 _PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
+_INT64_END: Final = 1 << 63
 #: Digits before the point above which a number exceeds int64, and digits after it that are read.
 _DIGITS_MAX: Final = 30
 
@@ -45,12 +46,13 @@ def parse_duration_ns(text: str) -> int:
         whole, fraction, unit = part.groups()
         if not whole and not fraction:
             raise DurationError(f'time: invalid duration "{text}"')
+        whole = whole.lstrip("0")
+        if len(whole) > _DIGITS_MAX or int(whole or "0") >= _INT64_END:
+            raise _TooLong(f'time: invalid duration "{text}"')
         if not unit:
             raise DurationError(f'time: missing unit in duration "{text}"')
         if unit not in _UNITS_NS:
             raise DurationError(f'time: unknown unit "{unit}" in duration "{text}"')
-        if len(whole) > _DIGITS_MAX:
-            raise _TooLong(f'time: invalid duration "{text}"')
         total += int(whole or "0") * _UNITS_NS[unit]
         if fraction:
             fraction = fraction[:_DIGITS_MAX]
@@ -58,7 +60,7 @@ def parse_duration_ns(text: str) -> int:
         at = part.end()
     if at == 0:
         raise DurationError(f'time: invalid duration "{text}"')
-    if total >= 1 << 63:
+    if total >= _INT64_END:
         raise _TooLong(f'time: invalid duration "{text}"')
     return sign * total
 

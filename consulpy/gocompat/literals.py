@@ -1,7 +1,10 @@
-"""Go's literals: quoted strings, integers, booleans."""
+"""Go's literals: quoted strings, numbers, booleans."""
 
+import math
 import re
 from typing import Final
+
+from consulpy.gocompat.float32 import float32
 
 _ESCAPES: Final = {
     "a": "\a",
@@ -20,8 +23,14 @@ _PART: Final = re.compile(
 )
 _INTEGER: Final = re.compile(r"[+-]?(0[xX](_?[0-9a-fA-F])+|0[bB](_?[01])+|0[oO]?(_?[0-7])+|0|[1-9](_?[0-9])*)")
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]+")
-#: Digits of a decimal number above which it has more than 64 bits.
+#: Without what Python's `float` takes and Go does not: spaces, NaN with a sign, digits of other scripts.
+_FLOAT: Final = re.compile(r"nan|[+-]?(inf|infinity|[0-9._]+(e[+-]?[0-9_]+)?)", re.ASCII | re.IGNORECASE)
+_HEX_FLOAT: Final = re.compile(
+    r"[+-]?0x(_?[0-9a-f])*\.?([0-9a-f](_?[0-9a-f])*)?p[+-]?[0-9](_?[0-9])*", re.ASCII | re.IGNORECASE
+)
+#: Digits of a decimal number above which it has more than 64 bits, signed and unsigned.
 _DIGITS_MAX: Final = 19
+_UNSIGNED_DIGITS_MAX: Final = 20
 _TRUE: Final = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE: Final = frozenset(("0", "f", "F", "false", "FALSE", "False"))
 
@@ -65,15 +74,41 @@ def _unescaped(found: re.Match[str]) -> bytes | None:
 
 def integer(text: str, bits: int = 64) -> int:
     """Parse as Go's ParseInt with base 0. Raises ValueError with Go's text."""
-    if not _INTEGER.fullmatch(text):
-        raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: invalid syntax")
+    return _whole(text, "ParseInt", -(1 << bits - 1), 1 << bits - 1)
+
+
+def unsigned(text: str, bits: int) -> int:
+    """Parse as Go's ParseUint with base 0. Raises ValueError with Go's text."""
+    return _whole(text, "ParseUint", 0, 1 << bits)
+
+
+def _whole(text: str, parser: str, least: int, above: int) -> int:
+    if not _INTEGER.fullmatch(text) or (parser == "ParseUint" and text[0] in "+-"):
+        raise ValueError(f"strconv.{parser}: parsing {quoted(text)}: invalid syntax")
     digits = text.lstrip("+-").replace("_", "").lower()
-    octal = digits.startswith("0") and len(digits) > 1 and digits[1].isdigit()
-    value = int(digits, 8) if octal else int(digits, 0)
+    if not digits.startswith("0"):
+        value = int(digits[: _UNSIGNED_DIGITS_MAX + 1])
+    else:
+        value = int(digits, 8 if digits[1:2].isdigit() else 0)
     if text.startswith("-"):
         value = -value
-    if not -(1 << bits - 1) <= value < 1 << bits - 1:
-        raise ValueError(f"strconv.ParseInt: parsing {quoted(text)}: value out of range")
+    if not least <= value < above:
+        raise ValueError(f"strconv.{parser}: parsing {quoted(text)}: value out of range")
+    return value
+
+
+def floating32(text: str) -> float:
+    """Parse as Go's ParseFloat with 32 bits; also infinities and NaN. Raises ValueError with Go's text."""
+    plain = text.lower().replace("_", "")
+    try:
+        is_hex = _HEX_FLOAT.fullmatch(text) is not None
+        value = float.fromhex(plain) if is_hex else float(text if _FLOAT.fullmatch(text) else "")
+    except OverflowError:
+        value = math.inf
+    except ValueError:
+        raise ValueError(f"strconv.ParseFloat: parsing {quoted(text)}: invalid syntax") from None
+    if math.isinf(float32(value)) and "inf" not in plain:
+        raise ValueError(f"strconv.ParseFloat: parsing {quoted(text)}: value out of range")
     return value
 
 

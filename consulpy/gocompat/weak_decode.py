@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
-from consulpy.gocompat.literals import integer, quoted
+from consulpy.gocompat.literals import floating32, integer
 from consulpy.gocompat.weak_text import weak_text
 
 _Value = TypeVar("_Value")
@@ -78,10 +78,9 @@ def number(name: str, value: Any) -> float:
     """A number."""
     if isinstance(value, str):
         try:
-            return float(value)
-        except ValueError:
-            fault = f"strconv.ParseFloat: parsing {quoted(value)}: invalid syntax"
-            raise ValueError(f"cannot parse '{name}' as float: {fault}") from None
+            return floating32(value)
+        except ValueError as error:
+            raise ValueError(f"cannot parse '{name}' as float: {error}") from None
     if isinstance(value, bool | int | float):
         return float(value)
     raise _unconvertible(name, "float32", value)

@@ -15,6 +15,7 @@ from consulpy.connect.config_entries.numbers import UINT32
 from consulpy.gocompat import newer_fields
 from consulpy.gocompat.duration import DurationError, parse_duration_ns
 from consulpy.gocompat.json_decode import GoError, nanoseconds, untyped
+from consulpy.gocompat.literals import boolean, floating32, integer, unsigned
 from consulpy.gocompat.multierror import format_errors
 from consulpy.gocompat.weak_text import weak_text
 from consulpy.structs.config_entry import KINDS
@@ -32,8 +33,8 @@ _DURATIONS: Final = frozenset(
 _WITHOUT_NULLS: Final = frozenset({"arguments"})
 _R = TypeVar("_R", bound=Record)
 _KINDS: Final = {bool: "bool", str: "string", list: "slice"}
-#: Set by the servers, never by users.
-_OURS: Final = frozenset({"create_index", "modify_index"})
+#: Members of an entry that are read past, under these very names: the servers set them.
+_INDEXES: Final = ("CreateIndex", "ModifyIndex")
 
 
 def entry_of(raw: Any, kinds: Mapping[str, type[Any]] = KINDS) -> Any:
@@ -76,7 +77,7 @@ def _newer(kind: str, raw: dict[str, Any], decoder: "_Decoder") -> NewerEntry:
                 entry.name = decoder.scalar("string", value, "Name")
         elif plain_name == "meta":
             entry.meta = decoder.value(dict[str, str], value, "Meta") if value else None
-        elif plain_name not in ("kind", "createindex", "modifyindex"):
+        elif plain_name != "kind":
             decoder.note_unknown(NewerEntry, key, value, key)
     if kind == MESH and entry.name != MESH:
         decoder.unknown.append('invalid config key "Name" - there is one mesh')
@@ -129,7 +130,7 @@ class _Decoder:
         hints = typing.get_type_hints(cls)
         for key, (name, shown) in self._members(cls, raw, path).items():
             value, inner = raw[key], f"{path}.{shown}" if path else shown
-            if value is None or name in _OURS:
+            if value is None:
                 continue
             if name in _DURATIONS:
                 decoded = self.duration(inner, value)
@@ -151,9 +152,8 @@ class _Decoder:
         fields = {}
         for field in dataclasses.fields(cls):
             shown = field.metadata.get("go") or camel(field.name)
-            fields[shown.lower()] = field.name, shown
-            if field.name not in _OURS:
-                fields[field.name] = field.name, shown
+            if shown not in _INDEXES:
+                fields[shown.lower()] = fields[field.name] = field.name, shown
         found: dict[str, tuple[str, str]] = {}
         taken = set()
         for key in sorted(raw, key=lambda each: fields.get(each.lower(), ("", ""))[1] != each):
@@ -169,6 +169,8 @@ class _Decoder:
 
     def note_unknown(self, cls: type[Any], key: str, value: Any, where: str) -> None:
         """Note the error for an unknown field, unless a newer Consul has it and it has no effect."""
+        if where in _INDEXES:
+            return
         since = newer_fields.version_of(key, newer_fields.fields_of(cls.__name__))
         if since is None:
             self.unknown.append(f'invalid config key "{where}"')
@@ -222,10 +224,8 @@ class _Decoder:
             return weak_text(untyped(value))
         try:
             return _READ[kind](value)
-        except (ValueError, OverflowError):
-            read = kind.rstrip("0123456789")
-            fault = f'strconv.Parse{read.capitalize()}: parsing "{value}": invalid syntax'
-            self._faults.append(f"cannot parse '{path}' as {read}: {fault}")
+        except ValueError as error:
+            self._faults.append(f"cannot parse '{path}' as {kind.rstrip('0123456789')}: {error}")
             return _ZEROS[kind]
 
     def _uint32s(self, hint: Any, value: Any, path: str) -> Any:
@@ -264,33 +264,31 @@ def _only(value: Any) -> Any:
 
 
 def _boolean(value: Any) -> bool:
-    if not isinstance(value, str):
-        return bool(value)
-    if value.lower() in _TRUE:
-        return True
-    if value.lower() in _FALSE:
-        return False
-    raise ValueError(value)
+    return (value != "" and boolean(value)) if isinstance(value, str) else bool(value)
+
+
+def _integer(value: Any) -> int:
+    return integer(value) if isinstance(value, str) else int(value)
 
 
 def _uint32(value: Any) -> int:
     """Numbers that are too large, and negative ones, lose their upper bits, as in Go; texts are refused."""
     if isinstance(value, str):
-        number = int(value)
-        if not 0 <= number < _TWO_32:
-            raise ValueError(value)
-        return number
+        return unsigned(value, 32)
     return int(value) % _TWO_32 if abs(value) < _TWO_64 else 0
 
 
 def _float(value: Any) -> float:
-    return float(value)
+    return floating32(value) if isinstance(value, str) else float(value)
 
 
 _TWO_32: Final = 1 << 32
 _TWO_64: Final = 1 << 64
-_TRUE: Final = ("1", "t", "true")
-_FALSE: Final = ("", "0", "f", "false")
 _SCALARS: Final[Mapping[Any, str]] = {str: "string", int: "int", bool: "bool", float: "float32"}
 _ZEROS: Final[Mapping[str, Any]] = {"string": "", "int": 0, "uint32": 0, "bool": False, "float32": 0.0}
-_READ: Final[Mapping[str, Callable[[Any], Any]]] = {"int": int, "uint32": _uint32, "bool": _boolean, "float32": _float}
+_READ: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "int": _integer,
+    "uint32": _uint32,
+    "bool": _boolean,
+    "float32": _float,
+}

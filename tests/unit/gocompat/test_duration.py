@@ -68,6 +68,7 @@ def test_what_is_written_reads_the_same(microseconds: int) -> None:
     [
         ("", 'time: invalid duration ""'),
         ("10", 'time: missing unit in duration "10"'),
+        ("9223372036854775808", 'time: invalid duration "9223372036854775808"'),
         ("10d", 'time: unknown unit "d" in duration "10d"'),
         ("9223372037s", 'time: invalid duration "9223372037s"'),
         ("1" * 31 + "s", f'time: invalid duration "{"1" * 31}s"'),

@@ -121,6 +121,54 @@ def test_a_number_that_real_servers_cannot_read_is_refused_however_it_comes(numb
         validate(entry)
 
 
+def splitter(weight: Any) -> dict[str, Any]:
+    return {"Kind": "service-splitter", "Name": "a", "Splits": [{"Weight": weight}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "parser", "given", "why"),
+    [
+        (splitter("1e400"), "Splits[0].Weight", "float: strconv.ParseFloat", "1e400", "value out of range"),
+        (splitter(" 1"), "Splits[0].Weight", "float: strconv.ParseFloat", " 1", "invalid syntax"),
+        (
+            ROUTER | {"Routes": [{"Destination": {"NumRetries": "+5"}}]},
+            *("Routes[0].Destination.NumRetries", "uint: strconv.ParseUint", "+5", "invalid syntax"),
+        ),
+        (
+            ROUTER | {"Routes": [{"Destination": {"NumRetries": "4294967296"}}]},
+            *("Routes[0].Destination.NumRetries", "uint: strconv.ParseUint", "4294967296", "value out of range"),
+        ),
+        (
+            DEFAULTS | {"Expose": {"Paths": [{"ListenerPort": "9223372036854775808"}]}},
+            *("Expose.Paths[0].ListenerPort", "int: strconv.ParseInt", "9223372036854775808", "value out of range"),
+        ),
+        (
+            DEFAULTS | {"Expose": {"Checks": "tRUE"}},
+            *("Expose.Checks", "bool: strconv.ParseBool", "tRUE", "invalid syntax"),
+        ),
+    ],
+)
+def test_a_text_that_is_no_number_of_the_type_is_refused_as_by_go(
+    body: dict[str, Any], path: str, parser: str, given: str, why: str
+) -> None:
+    with pytest.raises(GoError) as caught:
+        entry_of(body)
+    assert str(caught.value) == faults(f"cannot parse '{path}' as {parser}: parsing \"{given}\": {why}")
+
+
+@pytest.mark.parametrize(("given", "port"), [("0x10", 16), ("017", 15), ("0b11", 3), ("1_0", 10), ("-7", -7)])
+def test_a_text_stands_for_a_whole_number_of_any_base(given: str, port: int) -> None:
+    entry: Any = entry_of(DEFAULTS | {"Expose": {"Paths": [{"ListenerPort": given}]}})
+    assert entry.expose.paths[0].listener_port == port
+
+
+@pytest.mark.parametrize("name", ["createindex", "create_index", "MODIFYINDEX", "Modify_Index"])
+def test_indexes_are_read_past_under_their_very_names_only(name: str) -> None:
+    assert entry_of(DEFAULTS | {"CreateIndex": "x", "ModifyIndex": 7}).modify_index == 0
+    with pytest.raises(GoError, match=f'invalid config key "{name}"'):
+        entry_of(DEFAULTS | {name: 7})
+
+
 def test_larger_numbers_are_refused_too() -> None:
     paths = {"Paths": [{"Path": "/a", "ListenerPort": 1e30}]}
     with pytest.raises(RPCError, match=r"Expose.Paths\[0\].ListenerPort must be a number from"):
