@@ -10,7 +10,8 @@ _RPC: Final = b"\4" + b"\0\2\0\1\0\0\0\0\0\0\0\7"
 _YAMUX_PONG: Final = b"\0\2\0\2"
 #: Bytes of an answer that are read.
 READ_MAX: Final = 64
-_HTTP: Final = b"GET /v1/status/leader HTTP/1.0\r\nHost: consul\r\n\r\n"
+#: Answered by any agent itself: one that waits for its servers answers this too.
+_HTTP: Final = b"GET / HTTP/1.0\r\nHost: consul\r\n\r\n"
 #: Each is sent over a connection of its own.
 REQUESTS: Final = (_HTTP, _RPC, _DNS)
 

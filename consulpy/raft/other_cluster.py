@@ -27,6 +27,3 @@ def fault(raft: "RaftServer", request: Request) -> str:
     if leader not in addresses and sender in addresses:
         return ""  # the other one was not of this cluster
     return f"{sender} leads in term {raft.term}, as {leader} does: two clusters were joined"
-
-
-__all__ = ["fault"]
