@@ -23,7 +23,6 @@ def fault(raft: "RaftServer", request: Request) -> str:
     leader = raft.term_leader
     if not isinstance(request, AppendEntries | InstallSnapshot) or request.term != raft.term or leader in ("", sender):
         return ""
-    addresses = {server.address for server in servers}
-    if leader not in addresses and sender in addresses:
+    if sender in {server.address for server in servers}:
         return ""  # the other one was not of this cluster
     return f"{sender} leads in term {raft.term}, as {leader} does: two clusters were joined"

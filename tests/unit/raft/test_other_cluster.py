@@ -54,7 +54,7 @@ def test_one_that_has_only_begun_is_taken_in() -> None:
     assert (reply.success, error, raft.known_leader) == (True, "", STRANGER)
 
 
-def test_a_term_has_one_leader() -> None:
+def test_a_term_has_one_leader_unless_the_other_is_of_the_configuration() -> None:
     """Also when it was not heard of for long."""
     clock = Clock()
     raft = begun(clock, Disk(), ME, OTHER)
