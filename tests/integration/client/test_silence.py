@@ -54,7 +54,7 @@ def listeners() -> Iterator[list[Listener]]:
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(silence, "SILENCE_S", 0.02)
-    monkeypatch.setattr(silence, "PROBE_S", 0.1)
+    monkeypatch.setattr(silence, "PROBE_S", 1.0)
     return []
 
 
