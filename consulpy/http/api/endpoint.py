@@ -85,10 +85,12 @@ class Endpoint:
         return finish(web, Response(text=why, status=403))
 
     def serve(self, web: Any, tail: str = "") -> Any:
-        """Serve a request: the body, or a Deferred of it. Unknown methods get 405."""
+        """Serve a request: the body, or a Deferred of it. Unknown methods get 405, from the handler of OPTIONS if there
+        is one: it knows the methods of each path below its own.
+        """
         self._set_common_headers(web)
         method = web.method.decode("latin-1")
-        found = self._handlers.get(method)
+        found = self._handlers.get(method) or self._handlers.get("OPTIONS")
         if found is not None:
             handler, metric, rights = found
             return _RequestHandler(self, web, metric).run(handler, tail, rights)

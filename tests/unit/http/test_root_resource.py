@@ -116,6 +116,15 @@ def test_methods_of_every_path(harness: HttpHarness, path: str) -> None:
     assert (head.status, head.body) == (405, b"")
 
 
+@pytest.mark.parametrize("method", ["HEAD", "PATCH", "TRACE", "POST", "FOO"])
+@pytest.mark.parametrize(("tail", "allowed"), [("", "GET,PUT,DELETE"), ("/execute", "GET"), ("/explain", "GET")])
+def test_methods_below_a_query_are_those_of_each_path(
+    harness: HttpHarness, method: str, tail: str, allowed: str
+) -> None:
+    refused = harness.ask(f"{method} /v1/query/x{tail}")
+    assert (refused.status, refused.headers["allow"]) == (405, allowed)
+
+
 @pytest.mark.parametrize("accepted", ["gzip", "deflate, gzip", "GZIP", "deflate, gzip;q=0.5", "gzip;q=1.0, *"])
 def test_compression(harness: HttpHarness, accepted: str) -> None:
     answer = harness.ask("GET /v1/status/leader", Accept_Encoding=accepted)

@@ -197,5 +197,5 @@ async def item(agent: "AgentInterface", request: Request) -> Response:
     return await action(agent, request, path.removesuffix(suffix)[1:])
 
 
-for _method in ("GET", "PUT", "POST", "DELETE", "OPTIONS"):
+for _method in ("GET", "PUT", "DELETE", "OPTIONS"):
     route(_method, "/v1/query/")(item)
