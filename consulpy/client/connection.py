@@ -26,6 +26,8 @@ _GO_TEXTS: Final = {
     errno.ENOENT: "connect: no such file or directory",
 }
 
+#: The peer closed the connection.
+_ENDED: Final = (ConnectionResetError, BrokenPipeError)
 #: OpenSSL's reasons for a peer that does not speak TLS.
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
 
@@ -53,13 +55,17 @@ def answer_of(response: http.client.HTTPResponse, body: bytes) -> "Answer":
 
 
 class AnswerError(ClientError):
-    """The agent responded with an error. `hint`: the missing permission of the token, if the response names it."""
+    """The agent responded with an error. `hint`: what to do about it, where that is known."""
 
     def __init__(self, status: int, text: str, hint: str = "") -> None:
         super().__init__(f"Unexpected response code: {status} ({text})")
         self.status = status
         self.text = text
         self.hint = hint
+        #: Whether plain HTTP was sent to an HTTPS port (Go's `net/http`).
+        self.needs_https = status == 400 and text.startswith("Client sent an HTTP request to an HTTPS server.")
+        if self.needs_https:
+            self.hint = "This port takes HTTPS: write https:// before the address in -http-addr or CONSUL_HTTP_ADDR."
 
 
 @dataclass(frozen=True)
@@ -152,9 +158,9 @@ class Connection:
                 f"{self.settings.address} does not answer in time: the agent is stuck or slow (consulpy doctor), or "
                 "it is no HTTP API (port 8500 by default)."
             )
-        if isinstance(error, ConnectionResetError) and self._has_answered:  # RemoteDisconnected is one
+        if isinstance(error, _ENDED) and self._has_answered:  # RemoteDisconnected is one
             return f"The agent at {self.settings.address} ended the connection: it is stopped, or was started anew."
-        if isinstance(error, http.client.HTTPException | ConnectionResetError):
+        if isinstance(error, (http.client.HTTPException, *_ENDED)):
             return (
                 f"What listens at {self.settings.address} does not speak HTTP: -http-addr and CONSUL_HTTP_ADDR name "
                 "the HTTP API of an agent (port 8500; 8501 is HTTPS: https://, 8600 DNS, 8301 and 8302 gossip, "

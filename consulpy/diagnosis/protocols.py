@@ -21,6 +21,8 @@ def description(http: bytes, rpc: bytes, dns: bytes, *, is_last: bool) -> str:
 
     `is_last`: whether these are all answers; TLS and greetings are told from all only.
     """
+    if b"\r\n\r\nClient sent an HTTP request to an" in http:
+        return "HTTPS (the API is on 8501 by default)"
     if http.startswith(b"HTTP/"):
         return "HTTP (the API is on 8500 by default)"
     if rpc.startswith(_YAMUX_PONG):

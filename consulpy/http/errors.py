@@ -8,6 +8,8 @@ HEADERS_MAX_BYTES: Final = 1024 * 1024
 LINE_MAX_BYTES: Final = 64 * 1024
 #: Fields of a head: each costs some 300 bytes of memory beside its text. Go has no limit.
 HEADERS_MAX: Final = 10_000
+#: The answer to plain HTTP on the HTTPS port, byte for byte that of Go's `net/http`.
+HTTP_ON_HTTPS_PORT: Final = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 
 
 def error_response(status: str, text: str) -> bytes:

@@ -25,7 +25,8 @@ from consulpy.http.connection.dispatch import Dispatcher
 from consulpy.http.connection.factory import HttpFactory
 from consulpy.http.connection.limits import DEFAULT_LIMITS, ConnectionLimits
 from consulpy.http.connection.transport import EagerTransport
-from consulpy.http.socket_file import remove_stale, set_owner, socket_mode
+from consulpy.http.errors import HTTP_ON_HTTPS_PORT
+from consulpy.http.socket_file import created_private, remove_stale, set_access, socket_mode
 from consulpy.memberlist.transport import cannot_listen
 from consulpy.rpc.cache.authorized_cache import AuthorizedCache
 from consulpy.tls.contexts import Tls
@@ -191,21 +192,21 @@ class HttpService(Service):
         if tls is None or address.startswith(_UNIX):
             return
 
-        factory = TlsFactory(
-            self.factory, lambda: tls.incoming_https, self._reactor, self._config.https_handshake_timeout_s
-        )
+        timeout_s = self._config.https_handshake_timeout_s
+        factory = TlsFactory(self.factory, lambda: tls.incoming_https, self._reactor, timeout_s, HTTP_ON_HTTPS_PORT)
         self._listen_tcp("HTTPS", address, self._config.https_port, factory)
 
     def _listen_unix(self, path: str) -> None:
         config = self._config
+        mode = socket_mode(config.socket_mode)
         remove_stale(path)
         try:
-            self._listeners.append(
-                self._reactor.listenUNIX(path, self.factory, backlog=BACKLOG, mode=socket_mode(config.socket_mode))
-            )
+            with created_private():
+                listener = self._reactor.listenUNIX(path, self.factory, backlog=BACKLOG, mode=mode & 0o700)
         except CannotListenError as error:
             raise ConfigError(f"HTTP: cannot listen on the unix socket {path}: {error.socketError}") from None
-        set_owner(path, config.socket_user, config.socket_group)
+        self._listeners.append(listener)
+        set_access(path, config.socket_user, config.socket_group, mode)
 
     def stopService(self) -> None:
         """Close the listeners, blocking groups and cache."""

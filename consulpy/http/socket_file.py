@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from consulpy.errors import ConfigError
@@ -17,7 +19,7 @@ def remove_stale(path: str) -> None:
 def socket_mode(text: str) -> int:
     """The mode that octal digits give; empty: 0777 less the umask. Raises `ConfigError`."""
     if not text:
-        mask = os.umask(0)
+        mask = os.umask(0o077)  # in the meantime a thread's new file is not too open
         os.umask(mask)
         return 0o777 & ~mask
     try:
@@ -26,11 +28,23 @@ def socket_mode(text: str) -> int:
         raise ConfigError(f"unix_sockets.mode: octal digits such as 0660 are expected, not {text!r}") from None
 
 
-def set_owner(path: str, user: str, group: str) -> None:
-    """Set owner and group, by name or number; empty leaves them. Raises `ConfigError`."""
+@contextmanager
+def created_private() -> Iterator[None]:
+    """While this is entered group and others get no rights to new files, whatever the umask; threads see that too."""
+    mask = os.umask(0o077)
+    os.umask(mask | 0o077)
+    try:
+        yield
+    finally:
+        os.umask(mask)
+
+
+def set_access(path: str, user: str, group: str, mode: int) -> None:
+    """Set owner and group, by name or number (empty leaves them), then the mode. Raises `ConfigError`."""
     try:
         for option, wanted in (("user", user), ("group", group)):
             if wanted:
                 shutil.chown(path, **{option: int(wanted) if wanted.isdecimal() else wanted})
+        Path(path).chmod(mode)  # last: what a group may do is not for that of the process
     except (LookupError, OSError) as error:
         raise ConfigError(f"unix_sockets: cannot give {path} to {user or '-'}:{group or '-'}: {error}") from None

@@ -43,7 +43,8 @@ class TlsProtocol(Protocol):
     A client's protocol is connected after the handshake, a listener's at once. `secured` fires with the protocol after
     the handshake, or fails with `HandshakeFailed`. `name`: the name that the peer's certificate must have, if the
     context checks it. `first`: bytes sent in clear before the handshake. `log_limit`: of lines about a
-    listener's failures. `clock`: with one, a refused peer gets the time to read why (`lingering_close`).
+    listener's failures. `clock`: with one, a refused peer gets the time to read why (`lingering_close`). `http_answer`:
+    sent in clear to a client that begins with an HTTP request instead of TLS.
     """
 
     transport: Any
@@ -59,8 +60,10 @@ class TlsProtocol(Protocol):
         first: bytes = b"",
         log_limit: OncePerAddress | None = None,
         clock: Clock | None = None,
+        http_answer: bytes = b"",
     ) -> None:
         self._log_limit = log_limit
+        self._http_answer = http_answer
         self._clock = clock
         self._lingering: Timer | None = None
         self._discarded_bytes = 0
@@ -199,7 +202,9 @@ class TlsProtocol(Protocol):
         why = getattr(error, "verify_message", "") or getattr(error, "reason", None) or str(error)
         why = str(why).lower().replace("_", " ")
         self._is_closed = True
-        self._flush()  # the alert that says why
+        self._flush()  # the alert that says why; there is none for HTTP
+        if self._http_answer and getattr(error, "reason", None) == "HTTP_REQUEST":  # by the first 5 bytes
+            self.transport.write(self._http_answer)
         if self._is_secured:
             self._fault = HandshakeFailed(
                 why
@@ -355,18 +360,24 @@ class TlsProtocol(Protocol):
 class TlsFactory(Factory):
     """Factory of a TLS listener around another factory. `context()`: of the next connection; None: it is refused.
 
-    A handshake that takes longer than `timeout_s` seconds is aborted; 0: no timeout.
+    A handshake that takes longer than `timeout_s` seconds is aborted; 0: no timeout. `http_answer`: see `TlsProtocol`.
     """
 
     noisy = False
 
     def __init__(
-        self, inner: Any, context: Callable[[], ssl.SSLContext | None], reactor: Any, timeout_s: float
+        self,
+        inner: Any,
+        context: Callable[[], ssl.SSLContext | None],
+        reactor: Any,
+        timeout_s: float,
+        http_answer: bytes = b"",
     ) -> None:
         self._inner = inner
         self._context = context
         self._reactor = reactor
         self._timeout_s = timeout_s
+        self._http_answer = http_answer
         self._log_limit = OncePerAddress(reactor.seconds)
 
     def doStart(self) -> None:
@@ -383,7 +394,14 @@ class TlsFactory(Factory):
         protocol = self._inner.buildProtocol(addr) if context is not None else None
         if context is None or protocol is None:
             return None
-        layer = TlsProtocol(context, protocol, server_side=True, log_limit=self._log_limit, clock=self._reactor)
+        layer = TlsProtocol(
+            context,
+            protocol,
+            server_side=True,
+            log_limit=self._log_limit,
+            clock=self._reactor,
+            http_answer=self._http_answer,
+        )
         if self._timeout_s > 0:
             timer = self._reactor.callLater(self._timeout_s, layer.cut, "it did not finish the handshake")
             layer.secured.addBoth(lambda _: cancel_timer(timer))

@@ -187,6 +187,9 @@ def _of_error(given: Invocation, error: AnswerError) -> list[Finding]:
                 "agent", "warn", Cause.UNKNOWN, text, "give a token with agent read rights (-token; -target: write)"
             )
         ]
+    if error.needs_https:
+        text = f"{settings.address} is an HTTPS port, and was sent plain HTTP."
+        return [Finding("agent", "fail", Cause.TLS_MISMATCH, text, f"use -http-addr=https://{settings.address}")]
     if not _is_consul(given):
         return agent_down_findings(settings, f"what listens there is no Consul ({error})")
     text = f"The agent at {settings.address} does not examine itself: {error}. It is another Consul."

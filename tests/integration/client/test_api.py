@@ -1,5 +1,6 @@
 """The client against a server that records what it is asked."""
 
+import http.client
 import json
 import socketserver
 import threading
@@ -96,6 +97,28 @@ def test_an_error_has_status_and_text(server: Recorder, client: Client) -> None:
     assert (caught.value.status, caught.value.text) == (500, "No cluster leader")
     with pytest.raises(AnswerError):
         list(client.monitor("loud"))
+
+
+def test_plain_http_on_an_https_port_says_what_to_do(server: Recorder, client: Client) -> None:
+    server.answer = (400, b"Client sent an HTTP request to an HTTPS server.\n")
+    with pytest.raises(AnswerError, match="400") as caught:
+        client.nodes()
+    assert "https://" in caught.value.hint
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError])
+def test_a_connection_that_ends_under_a_large_body_was_one(
+    monkeypatch: pytest.MonkeyPatch, client: Client, error: type[OSError]
+) -> None:
+    """A program listens there: the hint does not say that none does."""
+
+    def end(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(http.client.HTTPConnection, "request", end)
+    with pytest.raises(NoAgent) as caught:
+        client.put("/v1/kv/a", raw_body=b"x")
+    assert "does not speak HTTP" in caught.value.hint
 
 
 def test_lines_of_the_log_come_one_by_one(server: Recorder, client: Client) -> None:

@@ -8,6 +8,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from consulpy.diagnosis.fingerprint import identify
+from consulpy.http.errors import HTTP_ON_HTTPS_PORT
 from consulpy.memberlist.transport import ClientTransport
 
 
@@ -43,6 +44,7 @@ DNS_ANSWER = b"\0\x14\x43\x50\x81\x80" + bytes(14)
     ("answers", "silent", "what"),
     [
         ({b"GET ": b"HTTP/1.1 400 Bad Request\r\n\r\n"}, False, "HTTP"),
+        ({b"GET ": HTTP_ON_HTTPS_PORT}, False, "HTTPS (the API is on 8501"),
         ({b"\4": b"\0\2\0\2\0\0\0\0\0\0\0\7"}, False, "RPC"),
         ({b"\0\x11": DNS_ANSWER}, False, "DNS"),
         ({b"GET ": b"\x15\x03\x01\0\2\2\x28\0"}, False, "TLS"),

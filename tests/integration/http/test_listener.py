@@ -67,6 +67,36 @@ def test_a_unix_socket_has_its_mode_and_replaces_one_left_behind(tmp_path: Path)
     http.stopService()
 
 
+def test_a_unix_socket_is_never_more_open_than_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither after bind nor before it has its group."""
+    from twisted.internet import reactor
+
+    path, seen = tmp_path / "consul.sock", []
+    user, group = str(os.getuid()), str(os.getgid())
+
+    def spied(change: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> None:
+            seen.append(stat.S_IMODE(path.stat().st_mode))
+            change(*arguments, **named)
+
+        return call
+
+    monkeypatch.setattr(os, "chmod", spied(os.chmod))
+    monkeypatch.setattr(os, "chown", spied(os.chown))
+    config = HttpConfig((str(path),), 8500, socket_mode="0660", socket_user=user, socket_group=group)
+    http = HttpService(reactor, config, FakeAgent())
+    mask = os.umask(0)
+    try:
+        http.startService()
+    finally:
+        left = os.umask(mask)
+    http.stopService()
+
+    assert len(seen) == 4
+    assert all(mode & 0o077 == 0 for mode in seen), [oct(mode) for mode in seen]
+    assert left == 0, "the umask is as it was"
+
+
 @pytest.mark.parametrize(
     ("config", "text"),
     [

@@ -105,6 +105,26 @@ def test_https_asks_for_a_certificate(host: Host) -> None:
         assert host.run(program, "catalog", "nodes", *https, check=False).returncode == 1
 
 
+@pytest.mark.parametrize("pieces", [[b"GET /v1/status/leader HTTP/1.1\r\nHost: a\r\n\r\n"], [b"P", b"U", b"T ", b"/"]])
+def test_plain_http_on_the_https_port_is_told_so(host: Host, pieces: list[bytes]) -> None:
+    with socket.create_connection((SERVER, 8501), 10) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            client.sendall(piece)
+        told = b"".join(iter(lambda: client.recv(4096), b""))
+    assert told == b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+
+
+def test_a_command_that_speaks_http_to_the_https_port_says_what_to_do(host: Host) -> None:
+    done = host.run("consulpy", "catalog", "nodes", f"-http-addr={SERVER}:8501", check=False)
+    assert done.returncode == 1
+    assert "This port takes HTTPS" in done.stderr
+
+    done = host.run("consulpy", "doctor", f"-http-addr={SERVER}:8501", check=False)
+    assert f"{SERVER}:8501 is an HTTPS port" in done.stdout
+    assert f"use -http-addr=https://{SERVER}:8501" in done.stdout
+
+
 @pytest.mark.parametrize("program", ["consulpy", "consul"])
 @pytest.mark.parametrize(("kind", "ca", "address"), [("client", "other/", STRANGER), ("", "", PLAIN)])
 def test_who_has_the_wrong_certificate_or_none_gets_nothing(

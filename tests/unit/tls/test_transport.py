@@ -293,6 +293,32 @@ def test_an_address_whose_handshakes_fail_gets_one_line(files: Path) -> None:
     assert [line["host"] for line in lines if "failed" in (line["log_format"] or "")] == ["10.0.0.1", "10.0.0.2"]
 
 
+@pytest.mark.parametrize("size", [1, 3, 5, 200_000])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+def test_plain_http_gets_an_answer_in_clear(files: Path, method: str, size: int) -> None:
+    context = Tls(settings(files)).incoming_https
+    factory = TlsFactory(Factory.forProtocol(Ear), lambda: context, Clock(), 5.0, b"no TLS")
+    layer, pipe = factory.buildProtocol(None), HalfClosing()
+    layer.makeConnection(pipe)
+    sent = f"{method} /v1/status/leader HTTP/1.1\r\n".encode() + b"x" * 100_000
+    for begin in range(0, 5, size):
+        assert pipe.value() == b""
+        layer.dataReceived(sent[begin : begin + size])
+    assert (pipe.value(), pipe.ended) == (b"no TLS", True)
+    layer.dataReceived(sent)
+    assert (pipe.value(), layer.protocol.heard) == (b"no TLS", b"")
+
+
+@pytest.mark.parametrize("sent", [b"\0\x11CP\0\0", b"SSH-2.0", b"\x16\x03\x01\0\5GET /"])
+def test_what_is_neither_tls_nor_http_gets_no_answer_in_clear(files: Path, sent: bytes) -> None:
+    context = Tls(settings(files)).incoming_https
+    factory = TlsFactory(Factory.forProtocol(Ear), lambda: context, Clock(), 5.0, b"no TLS")
+    layer, pipe = factory.buildProtocol(None), HalfClosing()
+    layer.makeConnection(pipe)
+    layer.dataReceived(sent)
+    assert b"no TLS" not in pipe.value()
+
+
 def test_without_a_certificate_nobody_is_let_in() -> None:
     """A reload took the certificate away and the port with it; the listener is still there until the next start."""
     factory = TlsFactory(Factory.forProtocol(Ear), lambda: None, Clock(), 5.0)
