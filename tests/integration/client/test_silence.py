@@ -42,6 +42,12 @@ class Listener:
             peer.sendall(answer)
         self.waiting.append(peer)
 
+    def first(self) -> socket.socket:
+        """The first connection, once its request is here."""
+        while not self.waiting:
+            time.sleep(0.01)
+        return self.waiting[0]
+
 
 @pytest.fixture
 def listeners() -> Iterator[list[Listener]]:
@@ -91,7 +97,7 @@ def test_a_slow_agent_is_waited_for_and_not_looked_at_again(listeners: list[List
 
     def answer() -> None:
         done.wait(0.3)
-        listener.waiting[0].sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n["dc1"]')
+        listener.first().sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n["dc1"]')
 
     threading.Thread(target=answer, daemon=True).start()
 
@@ -110,7 +116,7 @@ def test_a_silent_address_is_named_and_waited_for(listeners: list[Listener], tol
 
     def answer() -> None:
         said.wait(5)
-        listener.waiting[0].sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n["dc1"]')
+        listener.first().sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n["dc1"]')
 
     threading.Thread(target=answer, daemon=True).start()
 
@@ -129,7 +135,7 @@ def test_a_likely_mistake_in_a_join_is_named_while_the_agent_tries(
 
     def answer() -> None:
         said.wait(5)
-        listener.waiting[0].sendall(b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno")
+        listener.first().sendall(b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno")
 
     def telling(*given: Any) -> None:
         tell(*given)
