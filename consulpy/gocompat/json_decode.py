@@ -115,9 +115,9 @@ class Shape:
     of type uint64; `types`: fields whose type has another name. `aliases`: other spellings (lower case) -> Go name;
     the proper spelling has precedence. `without`: fields that are not accepted. `nulls`: fields whose decoder gets
     null too. `ignored`: names of texts that are accepted and not used. `newer`: names of later versions
-    (`newer_fields`). `inner`: shapes of contained records. `readers`: functions that decode the values of fields (by
-    Go name). `strict`: whether an unknown member is an error. `foreign_allowed`: only one similar to a field's name
-    is an error.
+    (`newer_fields`), also of fields that are honoured. `inner`: shapes of contained records. `readers`: functions that
+    decode the values of fields (by Go name). `strict`: whether an unknown member is an error. `foreign_allowed`: only
+    one similar to a field's name is an error.
     """
 
     name: str = ""
@@ -176,6 +176,7 @@ class _Member:
     read: _Read
     exactly: type
     is_alias: bool = False
+    is_newer: bool = False  # any value that says nothing is as null
     has_nil: bool = False  # null empties it; else null leaves the value of the same name before it
     merges: bool = False  # an object adds to the one of the same name before it
 
@@ -199,7 +200,8 @@ def _members_of(cls: type[Record], shape: Shape) -> list[_Member]:
         else:
             read, exactly = _reader(kind, shape, go_type), kind if kind in (str, bool) else _Nothing
         has_nil = kind is Any or hint is not kind or go_name in shape.durations
-        members.append(_Member(field.name, go_name, read, exactly, has_nil=has_nil, merges=kind is not Any))
+        known = {"is_newer": go_name.lower() in shape.newer, "has_nil": has_nil, "merges": kind is not Any}
+        members.append(_Member(field.name, go_name, read, exactly, **known))
     return members
 
 
@@ -243,7 +245,7 @@ def decode(cls: type[_R], raw: Any, shape: Shape) -> _R:
             if member.attribute in given and member.go not in shape.nulls:
                 value = _repeated(member, given[member.attribute], value)
             given[member.attribute] = value
-            if value is None and member.go not in shape.nulls:
+            if (value is None and member.go not in shape.nulls) or (member.is_newer and not value):
                 setattr(record, member.attribute, getattr(cls(), member.attribute))
                 continue
             fits = type(value) is member.exactly

@@ -1,8 +1,8 @@
 """Fields of Consul versions after 1.8.7 in HTTP request bodies, by struct, with the version that added them.
 
-Newer client libraries always send some of them. A field of this table is accepted while its value is empty and refused,
-with its name and version, otherwise. Unknown names are refused by the decoders. Sources: Consul's changelog, and the
-public `api` package of versions 1.9 to 1.22.
+Newer client libraries always send some of them. A field of this table is accepted while its value is empty; another
+value is refused, with name and version, unless the field is honoured (those of checks, templated policies). Unknown
+names are refused by the decoders. Sources: Consul's changelog, and the public `api` package of versions 1.9 to 1.22.
 """
 
 from collections.abc import Mapping
@@ -62,10 +62,10 @@ NEWER: Final[dict[str, dict[str, str]]] = {
         "SourceSamenessGroup": "1.16 Enterprise",
     },
     "AuthorizeBody": _TENANCY | {"TargetNamespace": "1.7 Enterprise", "TargetPartition": "1.11 Enterprise"},
-    "Token": _TENANCY | {"AuthMethodNamespace": "1.7 Enterprise"},
+    "Token": _TENANCY | {"AuthMethodNamespace": "1.7 Enterprise", "TemplatedPolicies": "1.17"},
     "Policy": _TENANCY,
-    "Role": _TENANCY,
-    "BindingRule": _TENANCY,
+    "Role": _TENANCY | {"TemplatedPolicies": "1.17"},
+    "BindingRule": _TENANCY | {"BindVars": "1.18"},
     "AuthMethod": _TENANCY | {"NamespaceRules": "1.8 Enterprise", "TokenNameFormat": "1.9 or later"},
     "LoginParams": _TENANCY,
     "AuthorizationQuestion": _TENANCY,

@@ -53,7 +53,7 @@ _CHECK_STRUCT: Final = (
 )
 _SERVICE_ID: Final = 'ServiceIDSnake string "json:\\"service_id\\""'
 _CONNECT: Final = aux_struct('SidecarServiceSnake *structs.ServiceDefinition "json:\\"sidecar_service\\""')
-_CHECK_NEWER: Final = fields_of("CheckType")
+_CHECK_NEWER: Final = {**fields_of("CheckType"), **fields_of("CheckDefinition")}
 
 
 @dataclass(slots=True)

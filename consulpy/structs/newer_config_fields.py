@@ -234,6 +234,12 @@ def newer_paths(record: Any, path: str = "") -> Iterator[str]:
                     yield from newer_paths(each, f"{where}[{key}]")
 
 
+def newer_attributes(cls: Any) -> frozenset[str]:
+    """The attributes of a struct that 1.8.7 does not know: all of those in this module."""
+    is_newer = cls.__module__ == __name__
+    return frozenset(field.name for field in dataclasses.fields(cls) if is_newer or field.metadata.get("is_optional"))
+
+
 def asks_for_default(name: str, value: Any) -> bool:
     """Whether a field with a value asks for what is so anyway: then no program loses anything that drops it."""
     if isinstance(value, LocalityPriority | FailoverPolicy):

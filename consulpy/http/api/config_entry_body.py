@@ -20,7 +20,7 @@ from consulpy.gocompat.multierror import format_errors
 from consulpy.gocompat.weak_text import weak_text
 from consulpy.structs.config_entry import KINDS
 from consulpy.structs.newer_config_entry import DURATIONS, MESH, NEWER_KINDS, NewerEntry
-from consulpy.structs.newer_config_fields import without_nulls
+from consulpy.structs.newer_config_fields import newer_attributes, without_nulls
 from consulpy.structs.newer_entry_fields import with_go_names
 from consulpy.structs.service import MeshGateway
 
@@ -127,10 +127,10 @@ class _Decoder:
             if raw is not None:
                 self._mismatch(path, "map", raw)
             return record
-        hints = typing.get_type_hints(cls)
+        hints, newer = typing.get_type_hints(cls), newer_attributes(cls)
         for key, (name, shown) in self._members(cls, raw, path).items():
             value, inner = raw[key], f"{path}.{shown}" if path else shown
-            if value is None:
+            if value is None or (name in newer and _says_nothing(hints[name], value)):
                 continue
             if name in _DURATIONS:
                 decoded = self.duration(inner, value)
@@ -256,6 +256,12 @@ class _Decoder:
             self._faults.append(f"'{path}' expected a map, got '{given}'")
             return
         self._faults.append(f"'{path}' expected type '{wanted}', got unconvertible type '{given}'")
+
+
+def _says_nothing(hint: Any, value: Any) -> bool:
+    """Whether a newer field of this type asks for nothing; 0 is a number, and may be a limit."""
+    is_number = type(value) in (int, float) and int in (hint, *typing.get_args(hint))
+    return not value and not is_number
 
 
 def _only(value: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from consulpy.gocompat.newer_fields import NEWER, is_empty_value
 from consulpy.http.api import routes
 from consulpy.http.api.routing import ROUTES
+from tests.harness.guarded import MASTER, GuardedHarness
 from tests.harness.http import HttpHarness
 from tests.unit.http.record_decoding import BODIES, NODE, RECORDED
 
@@ -148,6 +149,28 @@ def test_what_newer_clients_send_without_asking_for_anything_is_taken(method: st
         harness.tell("PUT /v1/catalog/register", {"Node": "agent-one", "Address": "10.0.0.1", "Check": SERF_HEALTH})
     answer = harness.ask(f"{method} {path}", json.dumps(body))
     assert answer.status == 200, answer.text
+
+
+NOTHING: list[Any] = [None, "", 0, False, [], {}]
+
+
+@pytest.mark.parametrize("value", NOTHING)
+def test_newer_fields_that_are_honoured_take_every_value_that_says_nothing_too(value: Any) -> None:
+    """Whatever its type is: clients of other languages write what is empty there."""
+    check = {"Name": "c", "TTL": "10s", **dict.fromkeys(NEWER["CheckDefinition"], value)}
+    assert HttpHarness().ask("PUT /v1/agent/check/register", json.dumps(check)).status == 200
+    service = {"Name": "w", "Check": check, "Checks": [check]}
+    assert HttpHarness().ask("PUT /v1/agent/service/register", json.dumps(service)).status == 200
+    for path, body in (("token", {}), ("role", {"Name": "r", "ServiceIdentities": [{"ServiceName": "s"}]})):
+        answer = GuardedHarness().as_(MASTER, f"PUT /v1/acl/{path}", json.dumps({**body, "TemplatedPolicies": value}))
+        assert answer.status == 200, answer.text
+
+
+@pytest.mark.parametrize("name", sorted(NEWER["CheckDefinition"]))
+def test_of_another_type_they_are_refused_if_they_say_something(name: str) -> None:
+    check = {"Name": "c", "TTL": "10s", name: ["x"]}
+    answer = HttpHarness().ask("PUT /v1/agent/check/register", json.dumps(check))
+    assert (answer.status, f".{name} of type" in answer.text) == (400, True)
 
 
 SERF_HEALTH = {"Node": "agent-one", "CheckID": "serfHealth", "Name": "Serf Health Status", "Status": "passing"}

@@ -1,16 +1,21 @@
 """Fields that came after 1.8.7 into its kinds of config entries, as Terraform and the Go client write them."""
 
+from dataclasses import is_dataclass
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail
 
 from consulpy.codec.msgpack import pack
+from consulpy.codec.record import attributes
 from consulpy.errors import NoSuchMethod, RPCError
+from consulpy.http.api.config_entry_body import weakly_decoded
 from consulpy.rpc.dispatch import serve
 from consulpy.state.commands import COMMANDS
 from consulpy.state.store import Store
+from consulpy.structs import config_entry, newer_config_fields
 from consulpy.structs.config_entry_requests import EntryReply
+from consulpy.structs.newer_config_fields import newer_attributes
 from tests.fakes.quorum import FakeQuorum
 from tests.harness.http import FakeAgent, HttpHarness
 
@@ -175,6 +180,52 @@ def test_what_is_so_anyway_is_given_back_and_taken_beside_servers_of_1_8_7(
     harness.agent.server.quorum = None
     assert holds(harness.ask(f"GET /v1/config/{entry['Kind']}/{entry['Name']}").json, entry)
     assert harness.agent.log.store.config_entries.with_newer_fields() == ""
+
+
+#: The structs that have newer fields.
+STRUCTS = [
+    each
+    for module in (config_entry, newer_config_fields)
+    for each in vars(module).values()
+    if is_dataclass(each) and each.__module__ == module.__name__ and newer_attributes(each)
+]
+
+
+@pytest.mark.parametrize("struct", STRUCTS)
+@pytest.mark.parametrize("value", [None, "", 0, False, [], {}])
+def test_each_takes_every_value_that_says_nothing(struct: Any, value: Any) -> None:
+    """Clients of other languages write what is empty there, whatever its type; 0 is also a limit."""
+    names = {name: attribute for name, attribute in attributes(struct).items() if attribute in newer_attributes(struct)}
+    found = weakly_decoded(struct, dict.fromkeys(names, value))
+    kept = {attribute: getattr(found, attribute) for attribute in names.values()}
+    nothing = {attribute: getattr(struct(), attribute) for attribute in names.values()}
+    is_number = type(value) is int
+    assert kept == {name: 0 if is_number and kept[name] == 0 else default for name, default in nothing.items()}
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"TransparentProxy": "x"}, "'TransparentProxy' expected a map"),
+        ({"MaxInboundConnections": "x"}, "cannot parse 'MaxInboundConnections' as int"),
+        ({"UpstreamConfig": {"Defaults": {"Limits": True}}}, "'UpstreamConfig.Defaults.Limits' expected a map"),
+        ({"EnvoyExtensions": [{"Name": "a", "Arguments": "x"}]}, "'EnvoyExtensions[0].Arguments' expected a map"),
+    ],
+)
+def test_a_value_of_another_type_that_says_something_is_refused(
+    harness: HttpHarness, entry: dict[str, Any], words: str
+) -> None:
+    answer = harness.ask("PUT /v1/config", {"Kind": "service-defaults", "Name": "web", **entry})
+    assert answer.status == 400
+    assert words in answer.text
+
+
+def test_a_limit_of_0_is_kept(harness: HttpHarness) -> None:
+    limits = {"MaxConnections": 0, "MaxPendingRequests": "", "MaxConcurrentRequests": False}
+    entry = {"Kind": "service-defaults", "Name": "web", "UpstreamConfig": {"Defaults": {"Limits": limits}}}
+    assert harness.ask("PUT /v1/config", entry).json is True
+    shown = harness.ask("GET /v1/config/service-defaults/web").json
+    assert shown["UpstreamConfig"]["Defaults"]["Limits"] == {"MaxConnections": 0}
 
 
 def test_without_them_nothing_is_on_the_wire_that_1_8_7_does_not_know(harness: HttpHarness) -> None:
