@@ -1,7 +1,5 @@
 """`consulpy catalog nodes|services|datacenters`."""
 
-from typing import Any
-
 from consulpy.cli.command import Invocation, UsageError, command, group
 from consulpy.cli.format import FILTER, FORMAT, as_json
 from consulpy.cli.main import say
@@ -126,7 +124,8 @@ def nodes(given: Invocation) -> int:
     }
     try:
         if values["service"]:
-            found = _once(given.client.service_nodes(values["service"], **params))
+            instances = given.client.service_nodes(values["service"], **params)
+            found = [{**one, "Meta": one.get("NodeMeta")} for one in instances]  # a row for each, as in Consul
         else:
             found = given.client.nodes(**params)
     except ClientError as error:
@@ -148,12 +147,6 @@ def nodes(given: Invocation) -> int:
         table([[*row, *added] for row, added in zip(rows, more, strict=True)], [*headings, "TaggedAddresses", "Meta"])
     )
     return 0
-
-
-def _once(instances: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The nodes of service instances, without duplicates."""
-    found = {one["Node"]: {**one, "Meta": one.get("NodeMeta")} for one in reversed(instances)}
-    return [found[name] for name in dict.fromkeys(one["Node"] for one in instances)]
 
 
 def _pairs(mapping: dict[str, str] | None) -> str:

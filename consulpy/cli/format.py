@@ -4,6 +4,7 @@ import json
 from typing import Any, Final
 
 from consulpy.gocompat.flag import Flag
+from consulpy.gocompat.json_encode import indented_json
 
 
 def output_format(text: str) -> str:
@@ -17,8 +18,11 @@ FORMAT: Final = Flag("format", "Output format {pretty|json}", output_format, def
 
 
 def as_json(value: Any) -> str:
-    """JSON as Consul's commands indent it."""
-    return json.dumps(value, indent=4)
+    """JSON as Consul's commands print it; characters that a terminal would obey are escaped."""
+    shown = indented_json(value).decode()
+    if all(map(str.isprintable, shown.split("\n"))):
+        return shown
+    return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in shown)
 
 
 #: Of commands that list: a filter expression, which the agent evaluates.

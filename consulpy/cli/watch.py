@@ -1,6 +1,5 @@
 """`consulpy watch`: prints the latest result, or runs a program with each new one."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,8 +11,9 @@ from consulpy.cli.command import Invocation, UsageError, command
 from consulpy.cli.format import FILTER, as_json
 from consulpy.cli.main import say
 from consulpy.client import ClientError, NoAgent
-from consulpy.client.watch import retry_pause_s, watch_query, watch_result
+from consulpy.client.watch import Watched, retry_pause_s, watch_query
 from consulpy.gocompat.flag import Flag, switch
+from consulpy.gocompat.json_encode import compact_json
 
 _STRING: Final = {"default": "", "placeholder": "string"}
 
@@ -91,11 +91,12 @@ def _follow(given: Invocation, path: str, params: dict[str, Any]) -> int:
     """Query until an error; the exit status. Without a child program the first result is printed."""
     if given.arguments:
         given.progress.disable()  # the child's output is what a person waits for
-    index, before, failures, has_answered = 0, None, 0, False
+    watched, failures, has_answered = Watched(given.values["type"]), 0, False
     while True:
         try:
-            found_index, result = given.client.watch(path, params, index)
+            index, answer = given.client.watch(path, params, int(watched.position or 0))
         except ClientError as error:
+            watched.failed()
             is_absent = not has_answered and isinstance(error, NoAgent)
             say(error, "Error querying Consul agent" if is_absent else "Error querying agent")
             if is_absent or not given.arguments:
@@ -103,17 +104,16 @@ def _follow(given: Invocation, path: str, params: dict[str, Any]) -> int:
             failures += 1
             time.sleep(retry_pause_s(failures))
             continue
-        failures, has_answered, result = 0, True, watch_result(given.values["type"], result)
+        failures, has_answered = 0, True
+        if not watched.is_news(index, answer):
+            continue
         if not given.arguments:
-            given.out(as_json(result))
+            given.out(as_json(watched.result))
             return 0
-        if result != before or index == 0:
-            fault = _run(given, found_index, result)
-            if fault:
-                given.err(f"Error executing handler: {fault}")
-                return 1
-        before = result
-        index = found_index if found_index >= index else 0  # an index that went back: restart from 0
+        fault = _run(given, index, watched.result)
+        if fault:
+            given.err(f"Error executing handler: {fault}")
+            return 1
 
 
 def _run(given: Invocation, index: int, result: Any) -> str:
@@ -132,8 +132,7 @@ def _run(given: Invocation, index: int, result: Any) -> str:
                 start_new_session=True,
                 preexec_fn=signals.ending_with_us(),
             )
-        line = json.dumps(result, ensure_ascii=False, separators=(",", ":"))  # a line, as handlers read it by lines
-        process.communicate(line.encode(errors="backslashreplace") + b"\n")
+        process.communicate(compact_json(result) + b"\n")  # a line, as handlers read it by lines
     except OSError as error:
         return str(error.strerror or error)
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from consulpy.client.api import key_path
+from consulpy.client.go_structs import RESULTS
 
 #: Types of which the answer is the agent's own: for watches of its configuration only, as in Consul.
 _OF_AGENT: Final = ("connect_roots", "connect_leaf", "agent_service")
@@ -26,9 +27,6 @@ PARAMETERS: Final = (
     "key", "name", "prefix", "service", "service_id", "state", "tag", "passingonly", "stale", "filter",
 )  # fmt: skip
 _TRUE: Final = ("1", "t", "T", "true", "True", "TRUE")
-#: The fields of a key in a result, in Consul's order.
-_ENTRY: Final = ("Key", "CreateIndex", "ModifyIndex", "LockIndex", "Flags", "Value", "Session")
-
 
 #: The first pause after failures, which grows with the square of their number, and the longest, in seconds.
 _FIRST_RETRY_S: Final = 5.0
@@ -111,9 +109,46 @@ def _of_catalog(kind: str, values: Mapping[str, Any]) -> tuple[str, dict[str, An
     return (f"/v1/health/checks/{service}" if service else f"/v1/health/state/{state or 'any'}"), {}
 
 
-def watch_result(kind: str, result: Any) -> Any:
-    """The result as handlers get it: one key instead of a list, and "" for no session."""
-    if kind not in _OF_KEYS or result is None:
-        return result
-    entries = [{name: entry.get(name, "") for name in _ENTRY} for entry in result]
-    return entries[0] if kind == "key" else entries
+class Watched:
+    """What a watch of type `kind` has seen, and what is new in an answer. Source: Consul's watch plan.
+
+    `position`: index, or hash, of the last answer, for the next query; None before the first, and after a failure: the
+    agent that answers then may count anew. `result`: what the handler gets.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self.position: int | str | None = None
+        self.result: Any = None
+
+    def is_news(self, position: int | str, answer: Any) -> bool:
+        """Take an answer; whether the handler is to be called. Raises `ValueError` for an answer that is none."""
+        before = self.position
+        if position == before:
+            return False
+        result = RESULTS.get(self._kind, lambda found: found)(answer)
+        if self._kind == "event" and result and isinstance(before, int):
+            result = _after(before, result)
+        self.position = position
+        if before is not None and result == self.result:
+            return False
+        self.result = result
+        return True
+
+    def failed(self) -> None:
+        """Query from the start again."""
+        self.position = None
+
+
+def _after(index: int, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events behind the one with this index; all, if it is no longer there."""
+    for place, event in enumerate(events, 1):
+        if _event_index(event["ID"]) == index:
+            return events[place:]
+    return events
+
+
+def _event_index(event_id: str) -> int:
+    """The index of the answer whose last event has this UUID: its halves, combined by exclusive or."""
+    both = int(event_id.replace("-", ""), 16)
+    return both >> 64 ^ both & (1 << 64) - 1

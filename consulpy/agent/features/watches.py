@@ -19,9 +19,10 @@ from twisted.python.failure import Failure
 
 from consulpy.agent.features.local_endpoint import LocalEndpoint
 from consulpy.agent.features.webhook import OUTPUT_MAX_BYTES, WebHook
-from consulpy.client.watch import PARAMETERS, retry_pause_s, watch_query, watch_result
+from consulpy.client.watch import PARAMETERS, Watched, retry_pause_s, watch_query
 from consulpy.config.schema import RuntimeConfig
 from consulpy.errors import ConfigError
+from consulpy.gocompat.json_encode import compact_json
 from consulpy.log import Logger
 
 _log = Logger()
@@ -128,16 +129,17 @@ class _Watch:
             self._running.cancel()
 
     async def _run(self) -> None:
-        position: int | str = 0
-        before, failures = None, 0
+        watched, failures = Watched(self._kind), 0
         while True:
             try:
-                found, result = await self._query_once(position)
+                position, answer = await self._query_once(watched.position)
+                is_news = watched.is_news(position, answer)
             except CancelledError:
                 raise
             except Exception as error:
                 if self._is_stopped:  # Twisted's client wraps the CancelledError of a request
                     return
+                watched.failed()
                 failures += 1
                 pause_s = retry_pause_s(failures)
                 _log.error(
@@ -146,13 +148,10 @@ class _Watch:
                 await deferLater(self._reactor, pause_s)
                 continue
             failures = 0
-            if result != before or not position:
-                await self._handle(found, result)
+            if is_news:
+                await self._handle(position, compact_json(watched.result) + b"\n")
                 if self._is_stopped:
                     return
-            before = result
-            is_back = isinstance(found, int) and isinstance(position, int) and found < position
-            position = 0 if is_back else found  # an index that went back: restart from 0
 
     async def _handle(self, position: int | str, result: bytes) -> None:
         """Call the handler. Failures are logged, and the watch continues."""
@@ -164,8 +163,8 @@ class _Watch:
             if not self._is_stopped:
                 _log.error("watch {kind}: its handler: {error}", kind=self._kind, error=error)
 
-    async def _query_once(self, position: int | str) -> tuple[int | str, bytes]:
-        """The result after `position`, and its own: an index, or a hash."""
+    async def _query_once(self, position: int | str | None) -> tuple[int | str, Any]:
+        """The answer after `position`, and its own: an index, or a hash."""
         from twisted.web.client import readBody
         from twisted.web.http_headers import Headers
 
@@ -179,9 +178,7 @@ class _Watch:
         if response.code != 200 and not is_none:
             raise ValueError(f"{response.code}: {body.decode('utf-8', 'replace').strip()}")
         (text,) = response.headers.getRawHeaders(header, [first])
-        found = None if is_none else orjson.loads(body)
-        result = orjson.dumps(watch_result(self._kind, found), option=orjson.OPT_APPEND_NEWLINE)
-        return int(text) if name == "index" else text, result
+        return int(text) if name == "index" else text, None if is_none else orjson.loads(body)
 
 
 def _handler(reactor: Any, definition: Mapping[str, Any]) -> Handler:

@@ -1,30 +1,13 @@
 """Rendering: JSON as Go writes it, compact or pretty, and the JSON forms of catalog records (empty lists for null)."""
 
-import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-import orjson
-
+from consulpy.gocompat.json_encode import compact_json, indented_json
 from consulpy.structs.check import HealthCheck
 from consulpy.structs.coordinate import Coord, Coordinate
 from consulpy.structs.node import Node
 from consulpy.structs.service import CheckServiceNode, NodeInfo, NodeService, ServiceNode
-
-#: Go escapes these in JSON, so that it may stand in HTML and JavaScript.
-_ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
-#: The first bytes of U+2028 and U+2029, the line separators of JavaScript.
-_SEPARATOR: Final = b"\xe2\x80"
-_SEPARATORS: Final = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
-#: Escapes of two characters; Go has none for backspace and form feed.
-_SHORT_ESCAPE: Final = re.compile(rb"\\(.)")
-_LONG_ESCAPES: Final = {b"b": b"\\u0008", b"f": b"\\u000c"}
-
-#: Indentation; JSON texts contain no line ends.
-_INDENT: Final = re.compile(rb"^( +)", re.MULTILINE)
-#: Surrogates: bytes that were not UTF-8.
-_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 #: Whole numbers from here on are written with an exponent.
 _WHOLE_MAX: Final = 1e15
@@ -61,39 +44,13 @@ def to_bytes(body: Any, pretty: bool) -> bytes:
         return b"true"
     if isinstance(body, Rows):
         body = body.shown()
-    return _escaped(_pretty(body) + b"\n" if pretty else _compact(body))
-
-
-def _pretty(body: Any) -> bytes:
-    try:
-        return _INDENT.sub(rb"\1\1", orjson.dumps(body, default=_default, option=orjson.OPT_INDENT_2))
-    except TypeError:
-        return _loosely(json.dumps(body, indent=4, ensure_ascii=False, default=_default))
-
-
-def _compact(body: Any) -> bytes:
-    try:
-        return orjson.dumps(body, default=_default)
-    except TypeError:  # text that is no UTF-8, or an integer beyond 64 bits
-        return _loosely(json.dumps(body, separators=(",", ":"), ensure_ascii=False, default=_default))
+    return indented_json(body, _default) + b"\n" if pretty else compact_json(body, _default)
 
 
 def _default(value: Any) -> Any:
     if isinstance(value, Rows):
         return value.shown()
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _escaped(shown: bytes) -> bytes:
-    for plain, escaped in _ESCAPES:
-        if plain in shown:
-            shown = shown.replace(plain, escaped)
-    if _SEPARATOR in shown:
-        for plain, escaped in _SEPARATORS:
-            shown = shown.replace(plain, escaped)
-    if b"\\b" in shown or b"\\f" in shown:
-        shown = _SHORT_ESCAPE.sub(lambda found: _LONG_ESCAPES.get(found[1], found[0]), shown)
-    return shown
 
 
 def joined_parts(body: Any, pretty: bool, part_bytes: int) -> Iterator[bytes]:
@@ -104,11 +61,11 @@ def joined_parts(body: Any, pretty: bool, part_bytes: int) -> Iterator[bytes]:
     if isinstance(body, Rows):
         yield from _list_parts(body, pretty, part_bytes, 0)
     elif not body:
-        yield _compact(body)
+        yield compact_json(body)
     else:
         between = b"{"
         for key, value in body.items():
-            yield between + (b"\n    " if pretty else b"") + _escaped(_compact(key)) + (b": " if pretty else b":")
+            yield between + (b"\n    " if pretty else b"") + compact_json(key) + (b": " if pretty else b":")
             if isinstance(value, Rows):
                 yield from _list_parts(value, pretty, part_bytes, 1)
             else:
@@ -138,11 +95,6 @@ def _list_parts(body: Rows, pretty: bool, part_bytes: int, depth: int) -> Iterat
 def _indented(shown: bytes, depth: int) -> bytes:
     """Pretty JSON without its line end, indented by `depth` more levels."""
     return shown.rstrip(b"\n").replace(b"\n", b"\n" + b"    " * depth)
-
-
-def _loosely(text: str) -> bytes:
-    """JSON in UTF-8, with an escaped U+FFFD for each byte that is not UTF-8, as in Go."""
-    return _SURROGATES.sub(r"\\ufffd", text).encode()
 
 
 def text_bytes(text: str) -> bytes:

@@ -1,5 +1,6 @@
 """`consulpy watch` beside the real `consul watch`, both at the same real server."""
 
+import json
 import subprocess
 import sys
 import time
@@ -39,8 +40,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         "-type service",
         "-type service -service nobody",
         "-type service -service consul -passingonly x",
+        "-type service -service consul",
+        "-type checks",
         "-type checks -service consul",
         "-type checks -service a -state b",
+        "-type event",
         "-type event -name nothing",
         "-type connect_roots",
         "-type connect_leaf",
@@ -72,6 +76,24 @@ def test_a_script_is_run_for_each_change_and_for_nothing_else(tmp_path: Path, pr
     seen = (tmp_path / "new").read_text().splitlines()
     assert seen[0] == "null"
     assert ['"MQ=="' in line for line in seen if line] == [False, True, False]
+
+
+@pytest.mark.parametrize("program", [["consul"], [sys.executable, "-m", "consulpy"]], ids=["real", "ours"])
+def test_a_handler_gets_each_event_once(tmp_path: Path, program: list[str]) -> None:
+    name = tmp_path.name
+    watching = spawn(
+        [*program, "watch", "-type", "event", "-name", name, f"cat >> {tmp_path}/runs"], env=environment(SERVER)
+    )
+    try:
+        for count in range(1, 5):
+            _runs(tmp_path, count)
+            assert ours(SERVER, "event", "-name", name, str(count))[0] == 0
+        _runs(tmp_path, 5)
+    finally:
+        watching.terminate()
+        watching.wait(PATIENCE_S)
+    got = [json.loads(line) for line in (tmp_path / "runs").read_text().splitlines()]
+    assert [[event["Payload"] for event in events] for events in got] == [[], ["MQ=="], ["Mg=="], ["Mw=="], ["NA=="]]
 
 
 @pytest.mark.parametrize("program", [["consul"], [sys.executable, "-m", "consulpy"]], ids=["real", "ours"])

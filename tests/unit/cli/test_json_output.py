@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from consulpy.cli.command import COMMANDS
+from consulpy.cli.format import as_json
 from consulpy.cli.loader import load_all
 from consulpy.cli.main import main
 from consulpy.client import AnswerError, Client
@@ -126,3 +127,12 @@ def test_templated_policies_decide_too(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "operator usage instances -format json") == (0, ANSWERS["/v1/operator/usage"]["Usage"])
+
+
+def test_json_is_as_go_writes_it_and_moves_no_cursor() -> None:
+    assert as_json({"A": "\u00e9<&>", "B": "\x9b1A\u202e"}).splitlines() == [
+        "{",
+        '    "A": "\u00e9\\u003c\\u0026\\u003e",',
+        '    "B": "\\u009b1A\\u202e"',
+        "}",
+    ]
