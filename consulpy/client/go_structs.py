@@ -41,18 +41,19 @@ def _duration(value: Any) -> str:
 
 
 def _struct(fields: Mapping[str, Shape]) -> Shape:
-    """A struct of these fields; the name of one with `omitempty` ends with a question mark."""
+    """A struct; names with `omitempty` end with a question mark. All empty values are one object: never change it."""
     parts = [(name.rstrip("?"), name.endswith("?"), shape) for name, shape in fields.items()]
 
     def shown(value: Any) -> dict[str, Any]:
-        known, found = value or {}, {}
+        found = {}
         for name, is_optional, shape in parts:
-            one = shape(known.get(name))
+            one = shape(value.get(name))
             if not is_optional or one not in _EMPTY:
                 found[name] = one
         return found
 
-    return shown
+    empty = shown({})
+    return lambda value: shown(value) if value else empty
 
 
 def _pointer(shape: Shape) -> Shape:
