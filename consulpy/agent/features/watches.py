@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from consulpy.agent.features.local_endpoint import LocalEndpoint
@@ -36,6 +37,9 @@ _BY_HASH: Final = "agent_service"
 
 #: Parameter, header and first value of a position.
 _INDEX: Final = ("index", "X-Consul-Index", "0")
+
+#: Bytes of an answer above which its result is computed in a thread.
+_IN_THREAD_BYTES: Final = 256 * 1024
 
 #: `handle(index or hash, result as JSON)`.
 Handler = Callable[[int | str, bytes], "Deferred[None]"]
@@ -132,8 +136,8 @@ class _Watch:
         watched, failures = Watched(self._kind), 0
         while True:
             try:
-                position, answer = await self._query_once(watched.position)
-                is_news = watched.is_news(position, answer)
+                position, body = await self._query_once(watched.position)
+                given = await self._rendered(watched, position, body)
             except CancelledError:
                 raise
             except Exception as error:
@@ -148,10 +152,21 @@ class _Watch:
                 await deferLater(self._reactor, pause_s)
                 continue
             failures = 0
-            if is_news:
-                await self._handle(position, compact_json(watched.result) + b"\n")
+            if given:
+                await self._handle(position, given)
                 if self._is_stopped:
                     return
+
+    async def _rendered(self, watched: Watched, position: int | str, body: bytes) -> bytes:
+        """What the handler gets, empty if nothing is new; of a large answer computed in a thread."""
+
+        def render() -> bytes:
+            is_news = watched.is_news(position, orjson.loads(body) if body else None)
+            return compact_json(watched.result) + b"\n" if is_news else b""
+
+        if len(body) < _IN_THREAD_BYTES:
+            return render()
+        return await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), render)
 
     async def _handle(self, position: int | str, result: bytes) -> None:
         """Call the handler. Failures are logged, and the watch continues."""
@@ -163,8 +178,8 @@ class _Watch:
             if not self._is_stopped:
                 _log.error("watch {kind}: its handler: {error}", kind=self._kind, error=error)
 
-    async def _query_once(self, position: int | str | None) -> tuple[int | str, Any]:
-        """The answer after `position`, and its own: an index, or a hash."""
+    async def _query_once(self, position: int | str | None) -> tuple[int | str, bytes]:
+        """The answer after `position`, empty if there is none, behind its own position: an index, or a hash."""
         from twisted.web.client import readBody
         from twisted.web.http_headers import Headers
 
@@ -178,7 +193,7 @@ class _Watch:
         if response.code != 200 and not is_none:
             raise ValueError(f"{response.code}: {body.decode('utf-8', 'replace').strip()}")
         (text,) = response.headers.getRawHeaders(header, [first])
-        return int(text) if name == "index" else text, None if is_none else orjson.loads(body)
+        return int(text) if name == "index" else text, b"" if is_none else body
 
 
 def _handler(reactor: Any, definition: Mapping[str, Any]) -> Handler:

@@ -117,3 +117,39 @@ def test_a_handler_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     watch.stop()
 
     assert got == [b'{"web":[]}\n']
+
+
+def test_a_large_answer_is_rendered_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some 10,000 instances take tenths of a second, in which the agent would answer no probe."""
+    jobs: list[Any] = []
+    got: list[bytes] = []
+
+    class Reactor(Clock):
+        def getThreadPool(self) -> Any:
+            return self
+
+        def callInThreadWithCallback(self, done: Any, job: Any, *arguments: Any) -> None:
+            jobs.append(lambda: done(True, job(*arguments)))
+
+        def callFromThread(self, call: Any, *arguments: Any) -> None:
+            call(*arguments)
+
+    async def handle(_position: int | str, result: bytes) -> None:
+        got.append(result)
+
+    class Response:
+        code = 200
+        headers = Headers({"X-Consul-Index": ["7"]})
+
+    body = b'{"web": ["%s"]}' % (b"x" * 300_000)
+    api = Api()
+    monkeypatch.setattr("twisted.web.client.readBody", lambda _: succeed(body))
+    watch = _Watch(Reactor(), api, {"type": "services", "args": ["true"]})  # type: ignore[arg-type]
+    watch._handler = handle
+    watch.start()
+    api.requests[0].callback(Response())
+    assert got == []
+    jobs[0]()
+    watch.stop()
+
+    assert got == [body.replace(b" ", b"") + b"\n"]
