@@ -93,11 +93,16 @@ def test_failures_before_critical_below_zero_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"OverrideProtocl": "http"}, {"Colour": None}, {"OverrideMeshGateway": {"Moed": "local"}}]
+    "body", [{"OverrideProtocl": "http"}, {"override_mesh_gatway": None}, {"OverrideMeshGateway": {"Moed": "local"}}]
 )
-def test_an_unknown_override_of_a_discovery_chain_is_refused(body: dict[str, Any]) -> None:
+def test_a_misspelled_override_of_a_discovery_chain_is_refused(body: dict[str, Any]) -> None:
     answer = HttpHarness().ask("POST /v1/discovery-chain/web", body)
     assert (answer.status, "invalid config key" in answer.text) == (400, True)
+
+
+def test_a_foreign_name_beside_the_overrides_is_taken_as_in_consul() -> None:
+    answer = HttpHarness().ask("POST /v1/discovery-chain/web", {"Colour": "red", "OverrideProtocol": "http"})
+    assert answer.text == "Connect must be enabled in order to use this endpoint", "the call was made"
 
 
 @pytest.mark.parametrize("value", [[], {}])

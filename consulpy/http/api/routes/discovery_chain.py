@@ -1,7 +1,7 @@
 """/v1/discovery-chain: the compiled chain of a service."""
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
 _MODES: Final = ("", "none", "local", "remote")
+_NAMES: Final = ("overrideprotocol", "overrideconnecttimeout", "overridemeshgateway")
+_SIMILARITY_MIN: Final = 0.6
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ def _override(query: ChainRequest, body: bytes) -> None:
         raw = loads(body)
         if raw is not None and not isinstance(raw, dict):
             raise mismatch(raw, "map[string]interface {}")
-        wanted = weakly_decoded(_Overrides, raw or {})
+        wanted = weakly_decoded(_Overrides, _without_foreign(raw or {}))
     except GoError as error:
         raise BadRequest(f"Bad request: Request decoding failed: {error}") from None
     if wanted.override_mesh_gateway.mode not in _MODES:
@@ -56,6 +58,17 @@ def _override(query: ChainRequest, body: bytes) -> None:
     query.override_protocol = wanted.override_protocol
     query.override_connect_timeout = wanted.override_connect_timeout
     query.override_mesh_gateway = wanted.override_mesh_gateway
+
+
+def _without_foreign(raw: dict[str, Any]) -> dict[str, Any]:
+    """Without members whose names resemble none of ours, which Consul takes; a misspelled one stays, and is refused."""
+    import difflib  # here only: it costs time at the start
+
+    return {
+        name: value
+        for name, value in raw.items()
+        if difflib.get_close_matches(name.replace("_", "").lower(), _NAMES, n=1, cutoff=_SIMILARITY_MIN)
+    }
 
 
 for _method in ("GET", "POST"):
