@@ -17,13 +17,12 @@ pytestmark = [pytest.mark.peers]
 def test_a_leader_of_ours_that_is_stopped_hands_over(host: Host, mix: str) -> None:
     """Within an election timeout nobody would lead; the successor is there before the old leader is gone."""
     quorum = begun(host, mix)
-    own = next(number for number, kind in quorum.kinds.items() if kind == OWN)
-    while eventually(quorum.leader, "a leader that all name") != own:
-        ended = quorum.leader()
-        quorum.running.pop(ended).kill()
-        eventually(lambda: quorum.put(own, "x", "x"), "another leader")
-        quorum.start(ended)
-        eventually(lambda ended=ended: quorum.value(ended, "x"), "it is back")
+    ours = next(number for number, kind in quorum.kinds.items() if kind == OWN)
+    while quorum.kinds[own := eventually(quorum.leader, "a leader that all name")] != OWN:
+        quorum.running.pop(own).kill()
+        eventually(lambda: quorum.put(ours, "x", "x"), "another leader")
+        quorum.start(own)
+        eventually(lambda ended=own: quorum.value(ended, "x"), "it is back")
     writer = Writer(quorum)
     writer.start()
     time.sleep(1)

@@ -171,4 +171,5 @@ def test_without_a_majority_nothing_is_acknowledged_until_it_is_back(
     network.cut_apart(False)
     eventually(lambda: quorum.put(leader, "after", "x"), "a write")
     eventually(quorum.leader, "a leader that all name")
-    assert "alone" not in ask(quorum.url(leader, "kv/?keys&consistent"))
+    keys = eventually(lambda: ask(quorum.url(leader, "kv/?keys&consistent")), "connections are made anew")
+    assert "alone" not in keys
