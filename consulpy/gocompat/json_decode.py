@@ -285,15 +285,20 @@ def _refuse_unknown(key: str, value: Any, shape: Shape, known: Iterable[str]) ->
         return
     since = newer_fields.version_of(name, shape.newer)
     if since is None:
-        import difflib  # for unknown names only
-
-        compared = known if len(name) <= _COMPARED_LENGTH_MAX else ()
-        similar = compared and difflib.get_close_matches(name, compared, n=1, cutoff=_SIMILARITY_MIN)
-        if shape.foreign_allowed and not similar:
+        if shape.foreign_allowed and not resembles(name, known):
             return
         raise UnknownField(f'json: unknown field "{key}"')
     if not newer_fields.is_empty_value(name, value):
         raise NewerField(f'json: unknown field "{key}" - {newer_fields.reason(name, since)}')
+
+
+def resembles(name: str, known: Iterable[str]) -> bool:
+    """Whether a name in lower case is probably a misspelling of one of `known`."""
+    import difflib  # for unknown names only
+
+    return len(name) <= _COMPARED_LENGTH_MAX and bool(
+        difflib.get_close_matches(name, list(known), n=1, cutoff=_SIMILARITY_MIN)
+    )
 
 
 def _without_none(kind: Any) -> Any:

@@ -106,8 +106,9 @@ OF_ALL_AGENTS = {
     "client/query",
     "coordinate/datacenters-area",
     "leave/agent-two-leaves",
-    "operator/from-client",  # the health of three servers: on a busy machine the real ones are unhealthy for moments
 }
+#: What three healthy servers answer: on a busy machine the real ones are unhealthy for moments.
+OF_THREE_SERVERS = ("  json.FailureTolerance: want 0, got 1",)
 #: First address of each program's four agents: the pair, and the two other servers of its quorum.
 QUORUMS = {"consul": "127.44.1", "consulpy": "127.44.2"}
 
@@ -123,7 +124,8 @@ def test_a_follower_of_a_quorum_of_three_answers_as_a_real_one_does(tmp_path: Pa
     with ThreadPoolExecutor() as both:
         theirs, ours = both.map(lambda program: _asked_of_a_follower(program, tmp_path / program), QUORUMS)
     assert len(ours) >= 600
-    differing = {case: (ours[case], theirs[case]) for case in ours if not set(ours[case]) <= set(theirs[case])}
+    as_theirs = {case: {*theirs[case], *OF_THREE_SERVERS} for case in ours}
+    differing = {case: (ours[case], theirs[case]) for case in ours if not set(ours[case]) <= as_theirs[case]}
     worse = {case: lines for case, lines in differing.items() if case not in BETTER | OF_ALL_AGENTS}
     areas = Counter(case.partition("/")[0] for case in worse)
     told = [

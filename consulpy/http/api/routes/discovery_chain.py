@@ -1,12 +1,12 @@
 """/v1/discovery-chain: the compiled chain of a service."""
 
-from dataclasses import field
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from consulpy.codec.lazy_dataclass import dataclass
 from consulpy.codec.record import Record
 from consulpy.errors import BadRequest
-from consulpy.gocompat.json_decode import GoError, loads, mismatch
+from consulpy.gocompat.json_decode import GoError, loads, mismatch, resembles
 from consulpy.http.api.config_entry_body import weakly_decoded
 from consulpy.http.api.params import apply_to_read, refuse_namespaces
 from consulpy.http.api.routing import Request, Response, route
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from consulpy.http.api.agent import AgentInterface
 
 _MODES: Final = ("", "none", "local", "remote")
-_NAMES: Final = ("overrideprotocol", "overrideconnecttimeout", "overridemeshgateway")
-_SIMILARITY_MIN: Final = 0.6
 
 
 @dataclass(slots=True)
@@ -62,13 +60,8 @@ def _override(query: ChainRequest, body: bytes) -> None:
 
 def _without_foreign(raw: dict[str, Any]) -> dict[str, Any]:
     """Without members whose names resemble none of ours, which Consul takes; a misspelled one stays, and is refused."""
-    import difflib  # here only: it costs time at the start
-
-    return {
-        name: value
-        for name, value in raw.items()
-        if difflib.get_close_matches(name.replace("_", "").lower(), _NAMES, n=1, cutoff=_SIMILARITY_MIN)
-    }
+    known = [each.name.replace("_", "") for each in fields(_Overrides)]
+    return {name: value for name, value in raw.items() if resembles(name.replace("_", "").lower(), known)}
 
 
 for _method in ("GET", "POST"):
